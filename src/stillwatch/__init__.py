@@ -1,0 +1,1 @@
+"""stillwatch: finds adversarial distillation in a model's request logs."""

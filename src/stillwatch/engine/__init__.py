@@ -1,0 +1,1 @@
+"""Running the stages on one machine: batches in, sums out."""

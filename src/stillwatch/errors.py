@@ -1,0 +1,77 @@
+"""Every error that stillwatch raises on purpose, in one tree.
+
+    StillwatchError
+    |- UsageError            what was asked for cannot be done as asked (exit code 2)
+    |  |- ScenarioError      a scenario file of `simulate` says something wrong
+    |  `- UnknownNameError   no campaign or account of that name in the findings
+    |- InputError            what was given cannot be read (exit code 3)
+    |  |- LogError           a log file: carries path, line and field where known
+    |  |- DialectError       no dialect fits the file, or the named one does not
+    |  |- FindingsError      a findings file that is not `stillwatch.findings/1`
+    |  |- BaselineError      a baseline file that is broken or of another version
+    |  `- KeyFileError       the key file is unreadable, too open or too short
+    `- OutputError           results could not be written: disk full, no permission (exit code 3)
+
+Imports nothing of stillwatch.
+"""
+
+from __future__ import annotations
+
+
+class StillwatchError(Exception):
+    """Root of the tree; its text is meant for the person at the terminal."""
+
+    exit_code = 3
+
+
+class UsageError(StillwatchError):
+    """What was asked for cannot be done as asked."""
+
+    exit_code = 2
+
+
+class ScenarioError(UsageError):
+    """A scenario file says something wrong; the text names file and field."""
+
+
+class UnknownNameError(UsageError):
+    """No campaign or account of that name is in the findings."""
+
+
+class InputError(StillwatchError):
+    """What was given cannot be read."""
+
+
+class LogError(InputError):
+    """A log file, or a row of it under `--strict`, cannot be read.
+
+    Attributes:
+        path: the file.
+        line: its line or row, counted from 1; None where the whole file is meant.
+        field: the column or key; None where the whole row is meant.
+    """
+
+    def __init__(self, reason: str, *, path: str, line: int | None = None, field: str | None = None) -> None:
+        self.reason, self.path, self.line, self.field = reason, path, line, field
+        where = path if line is None else f"{path}:{line}"
+        super().__init__(f"{where}: {field}: {reason}" if field else f"{where}: {reason}")
+
+
+class DialectError(InputError):
+    """No dialect fits the file, or the one that was named does not."""
+
+
+class FindingsError(InputError):
+    """A findings file that is not `stillwatch.findings/1`."""
+
+
+class BaselineError(InputError):
+    """A baseline file that is broken or of another version."""
+
+
+class KeyFileError(InputError):
+    """The key file cannot be read, is open to others, or is too short."""
+
+
+class OutputError(StillwatchError):
+    """Results could not be written; what was there before is untouched."""

@@ -1,0 +1,1 @@
+"""Made traffic, for demos, tests and drills."""

@@ -1,0 +1,1 @@
+"""Judging cohorts: signals, evidence, baseline, verdict."""

@@ -1,0 +1,179 @@
+"""What a scan concludes, as frozen types: evidence, members, findings. Pure; touches nothing.
+
+No evidence, no finding: `Finding` refuses to be made without it, and `Evidence` without its innocent reading.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What is thought of a cohort."""
+
+    CAMPAIGN = "campaign"
+    WATCH = "watch"
+    CLEARED = "cleared"
+
+
+class Family(StrEnum):
+    """Signals inside a family repeat each other, so bits are capped by family."""
+
+    WORK = "work"  # content side: what is asked, and how it is spread over accounts
+    ASKING = "asking"  # content side: what is asked for
+    DEALING = "dealing"  # coordination side: how requests are timed and shared out
+    LINKAGE = "linkage"  # coordination side: what accounts have in common behind the scenes
+    TAKE = "take"  # neither side: how much is taken, how soon
+
+
+CONTENT_SIDE = frozenset({Family.WORK, Family.ASKING})
+COORDINATION_SIDE = frozenset({Family.DEALING, Family.LINKAGE})
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One signal's answer about one cohort.
+
+    Attributes:
+        signal: the signal's id, e.g. `even-dealing`; also its anchor in the docs.
+        family: the family that its bits are capped with.
+        bits: log2 of the evidence for one operator against ordinary traffic; negative speaks for innocence.
+        says: what was measured, with its figures, in a sentence.
+        innocent_reading: how honest users come to look like this.
+        calibrated_on: the cohorts that the bits are ranked against, e.g. "4,812 cohorts of this log".
+    """
+
+    signal: str
+    family: Family
+    bits: float
+    says: str
+    innocent_reading: str
+    calibrated_on: str
+
+    def __post_init__(self) -> None:
+        if not (self.signal and self.says and self.innocent_reading and self.calibrated_on):
+            raise ValueError(f"evidence needs a signal, what it says, an innocent reading and a calibration: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEvidence:
+    """Why one account belongs, or does not: one reason and its bits."""
+
+    reason: str
+    bits: float
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One account of a cohort.
+
+    Attributes:
+        membership: probability from 0 to 1 that it belongs to the cohort.
+        bits: log2 odds that it is worked by the cohort's operator rather than by somebody else.
+        exchanges: all its exchanges in the log.
+        harvest_exchanges: those that bear the cohort's marks.
+        evidence: what the bits are made of.
+    """
+
+    account: str
+    membership: float
+    bits: float
+    first_seen: datetime
+    last_seen: datetime
+    exchanges: int
+    harvest_exchanges: int
+    evidence: tuple[AccountEvidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MarkShare:
+    """A mark that a cohort bears: its keyed hash, and how many accounts and exchanges bear it."""
+
+    family: str
+    mark: str
+    accounts: int
+    exchanges: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One cohort and the verdict on it.
+
+    Attributes:
+        id: stable from scan to scan while the cohort keeps its marks.
+        kind: `distillation` for campaigns and watched cohorts; for cleared ones the innocent kind.
+        reason: the verdict in a sentence: what decided it.
+        bits: sum of evidence, capped by family.
+        p_value: probability that a cohort of ordinary traffic scores as high.
+        q_value: false discovery rate at which it is reported, over all cohorts tested.
+        seeks: capabilities sought, most frequent first.
+        accounts: members past the bound, strongest first.
+        left_out: accounts that bear its marks and were not accused, each with the reason.
+    """
+
+    id: str
+    verdict: Verdict
+    kind: str
+    reason: str
+    bits: float
+    p_value: float
+    q_value: float
+    first_seen: datetime
+    last_seen: datetime
+    exchanges: int
+    input_tokens: int
+    output_tokens: int
+    seeks: tuple[str, ...]
+    accounts: tuple[Member, ...]
+    marks: tuple[MarkShare, ...]
+    evidence: tuple[Evidence, ...]
+    left_out: tuple[Member, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.evidence:
+            raise ValueError(f"no evidence, no finding: {self.id}")
+        if not self.accounts:
+            raise ValueError(f"a finding needs members: {self.id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Rows that could not be read: how many, and how many for each reason."""
+
+    rows: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What was read, and with what the findings were made.
+
+    Attributes:
+        columns_absent: columns of `exchange/1` that no row had.
+        blind_to: what therefore could not be seen, in words, one a signal.
+        baseline: what the p-values are held against.
+        settings: every setting that can change a finding.
+    """
+
+    exchanges: int
+    accounts: int
+    first: datetime | None
+    last: datetime | None
+    rejected: Rejected
+    columns_absent: tuple[str, ...]
+    blind_to: tuple[str, ...]
+    engine: str
+    baseline: str
+    cohorts_tested: int
+    settings: dict[str, str | float | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The outcome of one scan: campaigns first, then watched, then cleared, each strongest first."""
+
+    scan: Scan
+    campaigns: tuple[Finding, ...]

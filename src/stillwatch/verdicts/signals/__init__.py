@@ -1,0 +1,1 @@
+"""One file a signal: one question asked of a cohort's exchanges."""
