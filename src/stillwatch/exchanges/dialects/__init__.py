@@ -1,1 +1,39 @@
 """One file a log format; each maps its own fields onto `exchange/1`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from stillwatch.errors import UsageError
+from stillwatch.exchanges.dialects.dialect import Dialect, Row
+from stillwatch.exchanges.dialects.exchange_v1 import EXCHANGE_V1
+from stillwatch.exchanges.schema import EXCHANGE
+
+DIALECTS: Final[tuple[Dialect, ...]] = (EXCHANGE_V1,)
+_TELLING: Final = 3  # so many columns of exchange/1 make a row one of it, though a required one is missing
+
+
+def dialect_named(name: str) -> Dialect:
+    """The dialect of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for dialect in DIALECTS:
+        if dialect.name == name:
+            return dialect
+    raise UsageError(f"no dialect {name!r}; there are {', '.join(d.name for d in DIALECTS)}")
+
+
+def recognised(rows: Iterable[Row]) -> Dialect | None:
+    """The dialect of the first row that any dialect knows as its own."""
+    kept = list(rows)
+    for row in kept:
+        for dialect in DIALECTS:
+            if dialect.recognises(row):
+                return dialect
+    for row in kept:
+        if sum(name in row for name in EXCHANGE.names) >= _TELLING:
+            return EXCHANGE_V1
+    return None

@@ -1,0 +1,483 @@
+"""Request logs read into batches of `exchange/1`, whatever their format; rows that cannot be read are kept aside.
+
+The order, a file at a time and some rows at a time:
+
+    1  rows     Parquet batches, JSON lines or table rows, in the file's own dialect, become loose columns
+    2  types    loose columns become exactly those of `exchange/1` (columns.py)
+    3  rejects  rows without a readable time or account, or with an unreadable value anywhere, are put aside
+    4  window   rows outside `since` and `until` are passed over
+    5  made     `answer` from the response's text, `request_id` from the row, where the log has none
+    6  once     repeated rows are dropped (seen.py)
+
+Touches the log files, reading, and the rejects file, writing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from operator import attrgetter
+from pathlib import Path
+from secrets import randbits
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from stillwatch.errors import DialectError, LogError, UsageError
+from stillwatch.exchanges.columns import MICROSECONDS, Typed, typed
+from stillwatch.exchanges.dialects import dialect_named, recognised
+from stillwatch.exchanges.dialects.dialect import Dialect, Exchange
+from stillwatch.exchanges.dialects.exchange_v1 import EXCHANGE_V1
+from stillwatch.exchanges.digest import digest
+from stillwatch.exchanges.files import Block, Form, LogFile, find_files, grew, read_blocks
+from stillwatch.exchanges.rejects import Rejects
+from stillwatch.exchanges.schema import EXCHANGE, REQUIRED
+from stillwatch.exchanges.seen import SeenRequests, hash_rows
+
+_TELLS_APART: Final = ("time", "account", "model", "operation", "input_tokens", "output_tokens", "status")
+_MADE_OF: Final = (*_TELLS_APART, "api_key", "ip", "system", "prompt", "response", "answer")
+_BATCH_BYTES: Final = 64 << 20
+_HEAD_ROWS: Final = 50
+_DAY: Final = timedelta(days=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MADE_ID_SEED: Final = 0x5157_1A7C_0001  # fixed: the same row gets the same id in every scan
+_MISSING: Final = "missing"
+_REPLACED: Final = "bytes that are no UTF-8"
+
+Place = Callable[[int], tuple[int | None, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReport:
+    """What was read and what was not.
+
+    Attributes:
+        rows: exchanges given out.
+        rejected: rows that could not be read.
+        reasons: how many for each reason.
+        notes: what else a person should know, in words: files passed over, repeated rows, times in the future.
+        columns_seen: the columns, of those asked for, that had a value in any row.
+        files: the files read, in order.
+        dialects: the dialect of each.
+        bytes_total: bytes of all files.
+    """
+
+    rows: int
+    rejected: int
+    reasons: dict[str, int]
+    notes: tuple[str, ...]
+    columns_seen: frozenset[str]
+    files: tuple[str, ...]
+    dialects: dict[str, str]
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows as a file has them: loosely typed columns, and where each row stands and what it looked like."""
+
+    count: int
+    columns: Mapping[str, pa.Array | list[object]]
+    place: Place
+
+
+class LogReader:
+    """Reads request logs as batches of `exchange/1`.
+
+    Args:
+        logs: files, folders and patterns; their order does not matter.
+        dialect: the format of every file; None to know each by its content.
+        since: the earliest time that is read; without a zone it is UTC.
+        until: the first time that is not read any more.
+        strict: raise at the first row that cannot be read.
+        rejects: a file that keeps the rows that cannot be read.
+        columns: the columns wanted; None for all of `exchange/1`. Only these are read and checked, besides what
+            tells repeated rows apart.
+        batch_rows: rows of a batch, at most; fewer where rows are large.
+        now: what counts as the future; None not to look.
+
+    Raises:
+        UsageError: no log, an unknown dialect or column.
+        InputError: there is nothing to read.
+    """
+
+    def __init__(
+        self,
+        logs: Sequence[str | Path],
+        *,
+        dialect: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        strict: bool = False,
+        rejects: Path | None = None,
+        columns: Sequence[str] | None = None,
+        batch_rows: int = 65_536,
+        now: datetime | None = None,
+    ) -> None:
+        unknown = sorted(set(columns or ()) - set(EXCHANGE.names))
+        if unknown:
+            raise UsageError(f"no column {unknown[0]!r} in exchange/1; there are {', '.join(EXCHANGE.names)}")
+        if batch_rows < 1:
+            raise UsageError(f"a batch needs at least one row, not {batch_rows}")
+        self._schema = pa.schema([f for f in EXCHANGE if columns is None or f.name in columns])
+        self._dialect = None if dialect is None else dialect_named(dialect)
+        self._since, self._until = _ticks(since), _ticks(until)
+        self._future = None if now is None else _ticks(now + _DAY)
+        self._strict, self._rejects_path, self._batch_rows = strict, rejects, batch_rows
+        self._files, self._passed_over = find_files(logs)
+        self._start()
+
+    def _start(self) -> None:
+        self._rejects = Rejects(strict=self._strict)
+        self._seen, self._seed = SeenRequests(), randbits(63)  # secret: nobody can make rows that collide
+        self._notes: list[str] = list(self._passed_over)
+        self._counts: Counter[str] = Counter()
+        self._columns_seen: set[str] = set()
+        self._dialects: dict[str, str] = {}
+        self._bytes_done, self._bytes_here, self._rows = 0, 0, 0
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes of all files, as they lie on disk."""
+        return sum(file.size for file in self._files)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read so far."""
+        return self._bytes_done + self._bytes_here
+
+    def report(self) -> ReadReport:
+        """What was read so far."""
+        counted = [text.format(self._counts[text]) for text in _COUNTED if self._counts[text]]
+        return ReadReport(
+            rows=self._rows,
+            rejected=self._rejects.rows,
+            reasons=self._rejects.reasons,
+            notes=(*self._notes, *counted),
+            columns_seen=frozenset(self._columns_seen),
+            files=tuple(str(file.path) for file in self._files),
+            dialects=dict(self._dialects),
+            bytes_total=self.bytes_total,
+        )
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The exchanges, in batches of all columns asked for; columns that a log does not have are null.
+
+        Raises:
+            LogError: under `strict`, at the first row or file that cannot be read.
+            DialectError: a file that was named, or every file, is in no dialect known.
+            OutputError: the rejects file cannot be written.
+        """
+        self._start()
+        self._rejects = Rejects(self._rejects_path, strict=self._strict)
+        try:
+            held: list[pa.RecordBatch] = []
+            for file in self._files:
+                for batch in self._file(file):
+                    rows, size = sum(b.num_rows for b in held), sum(b.nbytes for b in held)
+                    if held and (rows + batch.num_rows > self._batch_rows or size + batch.nbytes > _BATCH_BYTES):
+                        yield _together(held)
+                        held = []
+                    held.append(batch)
+                self._bytes_done, self._bytes_here = self._bytes_done + file.size, 0
+            if held:
+                yield _together(held)
+            if self._files and not self._dialects:
+                raise DialectError(f"no dialect fits any file of {self._files[0].path.parent}; name one")
+        finally:
+            self._rejects.close()
+
+    # ---- a file ---------------------------------------------------------------------------------------------
+
+    def _file(self, file: LogFile) -> Iterator[pa.RecordBatch]:
+        path = str(file.path)
+        source = {Form.PARQUET: self._parquet, Form.JSON: self._json, Form.CSV: self._table}[file.form](file)
+        while True:
+            try:
+                rows = next(source, None)
+            except DialectError:
+                if file.named:
+                    raise
+                self._notes.append(f"{path}: skipped, in no dialect known")
+                return
+            except LogError as error:  # the file breaks off; what came before is kept
+                self._rejects.add(error.reason, path=path, line=error.line, field=error.field)
+                return
+            if rows is None:
+                return
+            batch = self._taken(rows, path)
+            if batch.num_rows:
+                yield batch
+
+    def _known(self, file: LogFile, head: Sequence[Mapping[str, object]]) -> Dialect:
+        found = self._dialect or recognised(head)
+        if found is None:
+            raise DialectError(f"{file.path}: in no dialect known; name one")
+        self._dialects[str(file.path)] = found.name
+        return found
+
+    def _advance(self, size: int) -> None:
+        self._bytes_here = size
+
+    def _wanted(self, present: Sequence[str]) -> list[str]:
+        """The columns to read: those asked for, and those that the answer, the id and telling rows apart need."""
+        names = {*self._schema.names, *_TELLS_APART, *REQUIRED, "request_id"}
+        if "request_id" not in present:
+            names |= set(_MADE_OF)
+        if "answer" in names:
+            names.add("response")
+        return [name for name in EXCHANGE.names if name in names and name in present]
+
+    # ---- 1. rows --------------------------------------------------------------------------------------------
+
+    def _parquet(self, file: LogFile) -> Iterator[_Rows]:
+        path = str(file.path)
+        try:
+            parquet = pq.ParquetFile(path, memory_map=True)
+        except (OSError, pa.ArrowException) as error:
+            raise LogError(f"broken Parquet: {_first_line(error)}", path=path) from error
+        with parquet:
+            names = parquet.schema_arrow.names
+            plain = self._dialect is EXCHANGE_V1 or EXCHANGE_V1.recognises(dict.fromkeys(names))
+            head = [dict.fromkeys(names)] if plain else _head_of(parquet, path)
+            dialect = self._known(file, head)
+            wanted = self._wanted(names) if dialect is EXCHANGE_V1 else names
+            first = 1
+            for group in range(parquet.metadata.num_row_groups):
+                rows = parquet.metadata.row_group(group).num_rows
+                done = 0
+                try:
+                    for batch in parquet.iter_batches(
+                        min(self._batch_rows, _rows_at_once(parquet, group, wanted)), [group], wanted
+                    ):
+                        yield _of_batch(batch, first + done, dialect, self._refuse(path))
+                        done += batch.num_rows
+                        self._advance(int(file.size * (first - 1 + done) / max(1, parquet.metadata.num_rows)))
+                except (OSError, pa.ArrowException) as error:
+                    reason = f"broken Parquet: {_first_line(error)}"
+                    self._rejects.add(reason, path=path, line=first + done, field=None, rows=rows - done)
+                first += rows
+
+    def _refuse(self, path: str) -> Callable[[LogError, int | None, object], None]:
+        def refuse(error: LogError, line: int | None, raw: object) -> None:
+            self._rejects.add(error.reason, path=path, line=line, field=error.field, raw=raw)
+
+        return refuse
+
+    def _json(self, file: LogFile) -> Iterator[_Rows]:
+        raise NotImplementedError
+
+    def _table(self, file: LogFile) -> Iterator[_Rows]:
+        raise NotImplementedError
+
+    # ---- 2. to 6. -------------------------------------------------------------------------------------------
+
+    def _taken(self, rows: _Rows, path: str) -> pa.RecordBatch:
+        columns, bad = _typed_columns(rows.columns, rows.count)
+        for row in sorted(bad):
+            field, reason = bad[row]
+            line, raw = rows.place(row)
+            self._rejects.add(reason, path=path, line=line, field=field, raw=raw)
+        keep = np.ones(rows.count, np.bool_)
+        keep[list(bad)] = False
+        keep &= self._inside(columns["time"], keep)
+        columns = _filtered(columns, keep)
+        columns, made = _completed(columns, need_answer="answer" in self._schema.names)
+        keep = self._once(columns, made)
+        columns = _filtered(columns, keep)
+        batch = pa.RecordBatch.from_arrays(
+            [columns[f.name] if f.name in columns else pa.nulls(int(keep.sum()), f.type) for f in self._schema],
+            schema=self._schema,
+        )
+        self._rows += batch.num_rows
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name not in self._columns_seen and column.null_count < len(column):
+                self._columns_seen.add(name)
+        return batch
+
+    def _inside(self, time: pa.Array, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which rows lie in the window; counts those that do not, and those in the future that do."""
+        if self._since is None and self._until is None and self._future is None:
+            return keep
+        ticks = time.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        inside = keep.copy()
+        if self._since is not None:
+            inside &= ticks >= self._since
+        if self._until is not None:
+            inside &= ticks < self._until
+        self._counts[_OUTSIDE] += int(keep.sum() - inside.sum())
+        if self._future is not None:
+            self._counts[_FUTURE] += int((inside & (ticks > self._future)).sum())
+        return inside
+
+    def _once(self, columns: Mapping[str, pa.Array], made: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which rows are no repetition. Rows without an id whose time is a whole second are never taken for one:
+        two requests alike in the same second are common, and a clock of seconds cannot tell them apart."""
+        ids = hash_rows([columns["request_id"]], self._seed)
+        contents = hash_rows([columns[name] for name in _TELLS_APART if name in columns], self._seed + 1)
+        keep = np.ones(len(ids), np.bool_)
+        entered = np.ones(len(ids), np.bool_)
+        if made.any():
+            ticks = columns["time"].cast(pa.int64()).to_numpy(zero_copy_only=False)
+            entered = ~(made & (ticks % 1_000_000 == 0))
+        repeated, shared = self._seen.admit(ids[entered], contents[entered])
+        keep[np.flatnonzero(entered)[repeated]] = False
+        self._counts[_REPEATED] += int(repeated.sum())
+        self._counts[_SHARED] += shared
+        return keep
+
+
+_REPEATED: Final = "{:,} repeated rows dropped: same request id, time, account and outcome"
+_SHARED: Final = "{:,} rows bear the request id of another row and differ from it: kept"
+_OUTSIDE: Final = "{:,} rows outside the time window passed over"
+_FUTURE: Final = "{:,} rows lie more than a day in the future: kept"
+_CUT: Final = "{:,} files end in a half line, which was left out"
+_COUNTED: Final = (_REPEATED, _SHARED, _OUTSIDE, _FUTURE, _CUT)
+
+
+def conform(table: pa.Table | pa.RecordBatch) -> pa.Table:
+    """A table of the user's own made into `exchange/1`: cast, completed, absent columns null, others left out.
+
+    Raises:
+        LogError: a required column is absent, or a value cannot be read; `line` is the row, counted from 1.
+    """
+    for name in REQUIRED:
+        if name not in table.schema.names:
+            raise LogError(_MISSING, path="table", field=name)
+    loose = {name: table.column(name) for name in table.schema.names if name in EXCHANGE.names}
+    columns, bad = _typed_columns(loose, table.num_rows)
+    if bad:
+        row = min(bad)
+        field, reason = bad[row]
+        raise LogError(reason, path="table", line=row + 1, field=field)
+    columns, _ = _completed(columns, need_answer=True)
+    return pa.Table.from_arrays(
+        [columns[f.name] if f.name in columns else pa.nulls(table.num_rows, f.type) for f in EXCHANGE], schema=EXCHANGE
+    )
+
+
+def _typed_columns(
+    loose: Mapping[str, pa.Array | pa.ChunkedArray | list[object]], count: int
+) -> tuple[dict[str, pa.Array], dict[int, tuple[str, str]]]:
+    """Columns of exactly the types of `exchange/1`, and the rows that cannot be read with field and reason."""
+    columns: dict[str, pa.Array] = {}
+    bad: dict[int, tuple[str, str]] = {}
+    for field in EXCHANGE:
+        if field.name in loose:
+            read: Typed = typed(loose[field.name], field.type)
+            columns[field.name] = read.values
+            for row, reason in read.unreadable.items():
+                bad.setdefault(row, (field.name, reason))
+        elif field.name in REQUIRED:
+            columns[field.name] = pa.nulls(count, field.type)
+    for name in REQUIRED:
+        if columns[name].null_count:
+            for row in np.flatnonzero(columns[name].is_null().to_numpy(zero_copy_only=False)):
+                bad.setdefault(int(row), (name, _MISSING))
+    replaced = pc.match_substring(columns["account"], "\ufffd")
+    if pc.any(replaced).as_py():
+        for row in np.flatnonzero(replaced.fill_null(False).to_numpy(zero_copy_only=False)):  # noqa: FBT003 - Arrow scalar
+            bad.setdefault(int(row), ("account", _REPLACED))
+    return columns, bad
+
+
+def _completed(
+    columns: dict[str, pa.Array], *, need_answer: bool
+) -> tuple[dict[str, pa.Array], npt.NDArray[np.bool_]]:
+    """Answers made from responses, request ids from rows; and which ids were made."""
+    count = len(columns["time"])
+    done = dict(columns)
+    if need_answer and "response" in columns:
+        answer = columns.get("answer")
+        if answer is None:
+            done["answer"] = pa.array(map(digest, columns["response"].to_pylist()), pa.string(), size=count)
+        elif answer.null_count:
+            pairs = zip(answer.to_pylist(), columns["response"].to_pylist(), strict=True)
+            done["answer"] = pa.array([a if a is not None else digest(r) for a, r in pairs], pa.string())
+    ids = columns.get("request_id")
+    if ids is not None and not ids.null_count:
+        return done, np.zeros(count, np.bool_)
+    names = _row_names(hash_rows([columns[n] for n in _MADE_OF if n in columns], _MADE_ID_SEED))
+    done["request_id"] = names if ids is None else pc.coalesce(ids, names)
+    made = np.ones(count, np.bool_) if ids is None else ids.is_null().to_numpy(zero_copy_only=False)
+    return done, made
+
+
+def _row_names(hashes: npt.NDArray[np.uint64]) -> pa.Array:
+    """`row-` and 16 hex digits for each hash."""
+    octets = hashes.astype(">u8").view(np.uint8).reshape(-1, 8)
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    letters = np.empty((len(hashes), 20), np.uint8)
+    letters[:, :4] = np.frombuffer(b"row-", np.uint8)
+    letters[:, 4::2] = digits[octets >> 4]
+    letters[:, 5::2] = digits[octets & 15]
+    offsets = np.arange(0, 20 * len(hashes) + 1, 20, dtype=np.int32)
+    return pa.Array.from_buffers(
+        pa.string(), len(hashes), [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(letters))]
+    )
+
+
+def _filtered(columns: dict[str, pa.Array], keep: npt.NDArray[np.bool_]) -> dict[str, pa.Array]:
+    if keep.all():
+        return columns
+    mask = pa.array(keep)
+    return {name: column.filter(mask) for name, column in columns.items()}
+
+
+def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def _ticks(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    return ((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+# ---- Parquet ----------------------------------------------------------------------------------------------------
+
+
+def _head_of(parquet: pq.ParquetFile, path: str) -> list[dict[str, object]]:
+    try:
+        for batch in parquet.iter_batches(_HEAD_ROWS):
+            return list(batch.to_pylist())
+    except (OSError, pa.ArrowException) as error:
+        raise LogError(f"broken Parquet: {_first_line(error)}", path=path) from error
+    return []
+
+
+def _rows_at_once(parquet: pq.ParquetFile, group: int, wanted: Sequence[str]) -> int:
+    """So many rows that a batch stays within its bytes, from the sizes that the footer states."""
+    facts = parquet.metadata.row_group(group)
+    names = set(wanted)
+    size = sum(
+        column.total_uncompressed_size
+        for column in map(facts.column, range(facts.num_columns))
+        if column.path_in_schema.split(".")[0] in names
+    )
+    return max(1, int(_BATCH_BYTES * facts.num_rows / max(1, size)))
+
+
+def _of_batch(
+    batch: pa.RecordBatch, first: int, dialect: Dialect, refuse: Callable[[LogError, int | None, object], None]
+) -> _Rows:
+    if dialect is EXCHANGE_V1:
+        columns = {name: batch.column(i) for i, name in enumerate(batch.schema.names)}
+        return _Rows(batch.num_rows, columns, lambda row: (first + row, batch.slice(row, 1).to_pylist()[0]))
+    raise NotImplementedError

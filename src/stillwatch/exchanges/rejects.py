@@ -1,0 +1,105 @@
+"""What could not be read: counted by reason, and kept in a file where one is wanted. Writes that one file, no other.
+
+The file holds one JSON object a line, `stillwatch.rejects/1`: path, line, field, reason, rows (more than one where a
+whole stretch of a file is broken) and raw, the row as it stood, cut at 2 kB. Rows may hold prompts, so the file can
+be read by its owner only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import IO, TYPE_CHECKING, Final
+
+import msgspec
+
+from stillwatch.errors import LogError, OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSION: Final = "stillwatch.rejects/1"
+_RAW_BYTES: Final = 2_000
+
+
+class Rejects:
+    """Rows that could not be read.
+
+    Args:
+        path: where to keep them; None to count them only. An earlier file there is replaced.
+        strict: raise at the first one instead.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path | None = None, *, strict: bool = False) -> None:
+        self._path, self._strict = path, strict
+        self._reasons: Counter[str] = Counter()
+        self._out: IO[bytes] | None = None
+        if path is not None:
+            try:
+                self._out = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+            except OSError as error:
+                raise OutputError(f"{path}: rejected rows cannot be kept: {error.strerror}") from error
+
+    @property
+    def rows(self) -> int:
+        """How many rows were rejected."""
+        return self._reasons.total()
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many for each reason, most frequent first."""
+        return dict(self._reasons.most_common())
+
+    def add(
+        self, reason: str, *, path: str, line: int | None, field: str | None, raw: object = None, rows: int = 1
+    ) -> None:
+        """Reject a row, or `rows` of them at once.
+
+        Raises:
+            LogError: under `strict`.
+            OutputError: the row cannot be kept, e.g. because the disk is full.
+        """
+        if self._strict:
+            raise LogError(reason, path=path, line=line, field=field)
+        self._reasons[f"{field}: {reason}" if field else reason] += rows
+        if self._out is None:
+            return
+        record = {
+            "schema": VERSION,
+            "path": path,
+            "line": line,
+            "field": field,
+            "reason": reason,
+            "rows": rows,
+            "raw": _shortened(raw),
+        }
+        try:
+            self._out.write(msgspec.json.encode(record) + b"\n")
+        except OSError as error:
+            raise OutputError(f"{self._path}: rejected rows cannot be kept: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Write out what is still held.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        out, self._out = self._out, None
+        if out is not None:
+            try:
+                out.close()
+            except OSError as error:
+                raise OutputError(f"{self._path}: rejected rows cannot be kept: {error.strerror}") from error
+
+
+def _shortened(raw: object) -> str | None:
+    if raw is None:
+        return None
+    if isinstance(raw, str):
+        raw = raw[:_RAW_BYTES].encode("utf-8", "replace")
+    if not isinstance(raw, bytes | bytearray | memoryview):
+        raw = msgspec.json.encode(raw, enc_hook=str)
+    return bytes(raw[:_RAW_BYTES]).decode("utf-8", "replace")
