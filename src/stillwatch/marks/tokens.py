@@ -152,8 +152,8 @@ def mixed(value: np.uint64) -> np.uint64:
 def next_character(data: Bytes, position: int, end: int) -> tuple[int, int]:
     """Decode the character at `position`, which starts with a byte of 128 or more: `(code point, bytes)`.
 
-    What is no UTF-8 is U+FFFD of one byte; nothing at `end` or after is read. Overlong three- and four-byte forms
-    are not told from right ones.
+    What is no UTF-8 (RFC 3629: neither overlong forms nor surrogates are) is U+FFFD of one byte; nothing at `end` or
+    after is read.
     """
     lead = int(data[np.uintp(position)])
     if lead < 0xC2 or lead > 0xF4:
@@ -167,6 +167,8 @@ def next_character(data: Bytes, position: int, end: int) -> tuple[int, int]:
         if following & 0xC0 != 0x80:
             return 0xFFFD, 1
         code = (code << 6) | (following & 0x3F)
+    if (size == 3 and (code < 0x800 or code >> 11 == 0x1B)) or (size == 4 and not 0x10000 <= code <= 0x10FFFF):
+        return 0xFFFD, 1
     return code, size
 
 
