@@ -1,0 +1,5 @@
+"""`python -m stillwatch`, the same as the command `stillwatch`."""
+
+from stillwatch.cli import main
+
+main()
