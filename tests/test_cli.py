@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -174,6 +175,23 @@ def test_a_reader_that_goes_away_gets_no_traceback(found: Path) -> None:
     os.close(writer)
     assert done.stderr == b""
     assert done.returncode == 141
+
+
+def test_an_interruption_is_said_and_ends_with_130() -> None:
+    with subprocess.Popen(  # noqa: S603  our own command
+        [sys.executable, "-m", "stillwatch", "explain", "c-7f", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(b" " * 500_000)  # more than a pipe holds: once it is through, the command is reading
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert said == b"stillwatch: interrupted; no findings were written\n"
+    assert process.returncode == 130
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")

@@ -68,6 +68,13 @@ def test_every_cohort_is_counted_even_where_only_some_are_listed() -> None:
     assert "No campaign found" in text
 
 
+def test_all_watched_cohorts_are_counted_even_where_only_some_are_shown() -> None:
+    many = tuple(finding(f"c-{n:04x}", Verdict.WATCH) for n in range(25))
+    text = rendered(Findings(SAMPLE_SCAN, many))
+    assert "25 cohorts to watch" in text
+    assert "and 15 more cohorts to watch" in text
+
+
 def test_what_could_not_be_seen_is_said_where_nothing_is_found() -> None:
     text = rendered(quiet())
     assert "No campaign found" in text

@@ -181,6 +181,8 @@ def scan(
     LOGS are files, folders or globs: Parquet, JSON lines (plain, .gz, .zst) or CSV. With -o, the findings are
     written to a file and the report for people is printed as well (not with --quiet).
     """
+    if output == Path("-"):
+        output = None  # as everywhere: stdout
     form = form or _form_of(output)
     _require_window(since, until)
     _require_writable(output, logs=logs, inputs=(accounts, baseline, key_file))

@@ -212,13 +212,17 @@ def _explain_finding(finding: Finding, findings: Findings, console: Console) -> 
     show(console, indented(pairs([*strength(finding), ("Held against", Text(printable(scan.baseline)))])))
     show(console, Text())
     show(console, heading("What each signal says, and how honest users come to look like it"))
-    for position, each in enumerate(_as_told(finding.evidence)):
-        if position:
-            show(console, Text())
+    sources = {each.calibrated_on for each in finding.evidence}
+    for each in _as_told(finding.evidence):
         line = Text(printable(each.signal), style="bold")
         line.append(f"  {signed(each.bits)} bits", style="not bold")
         show(console, indented(line))
-        show(console, indented(Group(says(each), Text(f"Ranked against {printable(each.calibrated_on)}.", "dim")), 4))
+        show(console, indented(says(each), 4))
+        if len(sources) > 1:
+            show(console, indented(Text(f"Ranked against {printable(each.calibrated_on)}.", style="dim"), 4))
+        show(console, Text())
+    if len(sources) == 1:
+        show(console, indented(Text(f"All bits are ranked against {printable(sources.pop())}.", style="dim")))
     if finding.left_out:
         show(console, Text())
         show(console, heading("Bears its marks, and stayed out"))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MEMBERS_SHOWN: Final = 8
 MARKS_SHOWN: Final = 6
+WATCHED_SHOWN: Final = 10
 CLEARED_SHOWN: Final = 4  # of each kind; a large log clears thousands
 
 KINDS: Final = {
@@ -66,9 +67,13 @@ def print_findings(findings: Findings, console: Console, *, saved_as: str = "") 
     for finding in campaigns:
         show(console, Text())
         show(console, _campaign(finding, console))
-    for finding in watched:
+    for finding in watched[:WATCHED_SHOWN]:
         show(console, Text())
         show(console, _watched(finding, console))
+    if len(watched) > WATCHED_SHOWN:
+        rest = f"and {count(len(watched) - WATCHED_SHOWN, 'more cohort')} to watch, weaker than these; JSON lists all"
+        show(console, Text())
+        show(console, indented(Text(rest, style="dim")))
     if cleared:
         show(console, Text())
         show(console, _cleared(cleared))
