@@ -178,7 +178,7 @@ def test_a_reader_that_goes_away_gets_no_traceback(found: Path) -> None:
 
 
 def test_an_interruption_is_said_and_ends_with_130() -> None:
-    with subprocess.Popen(  # noqa: S603  our own command
+    with subprocess.Popen(
         [sys.executable, "-m", "stillwatch", "explain", "c-7f", "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

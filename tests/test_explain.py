@@ -100,7 +100,7 @@ def test_a_difference_that_no_cap_explains_is_never_hidden() -> None:
 
 
 @given(findings_as_written)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_every_finding_and_member_can_be_explained_within_the_width(findings: Findings) -> None:
     for each in findings.campaigns:
         for name in (each.id, each.accounts[0].account):
@@ -110,7 +110,7 @@ def test_every_finding_and_member_can_be_explained_within_the_width(findings: Fi
 
 
 @given(findings_as_written)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_steps_always_add_up(findings: Findings) -> None:
     caps = family_caps(findings.scan.settings)
     for each in findings.campaigns:

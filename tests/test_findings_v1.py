@@ -44,20 +44,20 @@ def parsed(findings: Findings) -> Any:  # noqa: ANN401  JSON is anything
 
 
 @given(findings_as_written)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_what_is_written_is_read_back_exactly(findings: Findings) -> None:
     assert from_json(to_json(findings), path="f") == findings
 
 
 @given(findings_as_written)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_lines_are_read_back_exactly(findings: Findings) -> None:
     assert from_json_lines(to_json_lines(findings), path="f") == findings
 
 
 @given(findings_as_written)
 @example(quiet())
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_either_form_is_recognised(findings: Findings) -> None:
     assert from_either(to_json(findings), path="f") == findings
     assert from_either(to_json_lines(findings), path="f") == findings
@@ -65,19 +65,20 @@ def test_either_form_is_recognised(findings: Findings) -> None:
 
 
 @given(findings_at_full_precision)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_rounding_happens_once(findings: Findings) -> None:
     written = to_json(findings)
     assert to_json(from_json(written, path="f")) == written
 
 
 @given(findings_as_written)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_every_document_satisfies_the_published_schema(findings: Findings) -> None:
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_bytes()))
     validator.validate(parsed(findings))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 @example(b"")
 @example(b"\xff")
@@ -89,7 +90,7 @@ def test_whatever_else_is_read_is_refused_in_our_words(data: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_one_damaged_byte_is_either_harmless_or_refused(data: st.DataObject) -> None:
     written = bytearray(to_json(replace(sample(), campaigns=(finding(evidences=CAMPAIGN_EVIDENCE),))))
     written[data.draw(st.integers(0, len(written) - 1))] = data.draw(st.integers(0, 255))

@@ -43,7 +43,7 @@ def test_the_report_in_colour() -> None:
 
 
 @given(findings_as_written)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_any_findings_fit_the_width_and_never_steer_the_terminal(findings: Findings) -> None:
     text = rendered(findings, 80)
     assert all(cell_len(line) <= 80 for line in text.split("\n"))

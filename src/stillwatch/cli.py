@@ -115,7 +115,7 @@ _QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress, no notes
 
 
 def _log_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every command that reads logs."""
+    """Give the options of every command that reads logs."""
     for option in reversed(
         (
             click.option("--accounts", type=_FILE, metavar="FILE", help="Table of accounts: sign-up, payment, tier."),
@@ -407,7 +407,7 @@ def _clear_demo(out: Path) -> None:
 
 
 def _form_of(output: Path | None) -> str:
-    """The format that a file's name asks for."""
+    """Give the format that a file's name asks for."""
     endings = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
     return "human" if output is None else endings.get(output.suffix.lower(), "human")
 
@@ -593,7 +593,7 @@ def _detail(progress: Progress, seconds: float) -> str:
 
 
 def main() -> None:
-    """The command `stillwatch`."""
+    """Run the command `stillwatch`."""
     commands(prog_name="stillwatch")
 
 

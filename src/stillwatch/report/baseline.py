@@ -26,6 +26,7 @@ def print_baseline(content: Mapping[str, object], console: Console, *, path: str
         content: the file as plain mappings, lists, texts and numbers.
         console: where to print.
         path: the file's name.
+
     """
     show(console, heading(f"Baseline {printable(path)}"))
     _print_fields(content, console, depth=1)

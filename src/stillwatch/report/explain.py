@@ -78,6 +78,7 @@ def explain(findings: Findings, name: str, console: Console) -> None:
     Raises:
         UnknownNameError: `name` is written like the id of a cohort and there is none; the text lists near ones. An
             account that is in no finding is no error: that it bears no marks of any reported cohort is the answer.
+
     """
     found = _find(findings, name)
     if isinstance(found, Finding):
@@ -93,7 +94,7 @@ def explain(findings: Findings, name: str, console: Console) -> None:
 
 
 def campaign_steps(finding: Finding, caps: dict[Family, float]) -> list[Step]:
-    """The steps from 0 bits to the finding's: its signals by family, and what the cap of each family takes off.
+    """Give the steps from 0 bits to the finding's: its signals by family, and what the cap of each family takes off.
 
     Where the caps are not known, or do not explain the whole difference, one last step does.
     """
@@ -119,7 +120,7 @@ def campaign_steps(finding: Finding, caps: dict[Family, float]) -> list[Step]:
 
 
 def account_steps(member: Member) -> list[Step]:
-    """The steps from 0 bits to the account's own."""
+    """Give the steps from 0 bits to the account's own."""
     steps = [Step(printable(each.reason), each.bits) for each in sorted(member.evidence, key=lambda each: -each.bits)]
     rest = member.bits - sum(each.bits for each in member.evidence)
     if abs(rest) >= _NEGLIGIBLE:
@@ -128,7 +129,7 @@ def account_steps(member: Member) -> list[Step]:
 
 
 def family_caps(settings: dict[str, str | float | int | bool]) -> dict[Family, float]:
-    """The caps of the families, as the scan's settings name them: `cap.work`, `cap.asking` and so on."""
+    """Give the caps of the families, as the scan's settings name them: `cap.work`, `cap.asking` and so on."""
     caps: dict[Family, float] = {}
     for family in Family:
         cap = settings.get(f"cap.{family.value}")
@@ -286,7 +287,7 @@ def _explain_absence(findings: Findings, name: str, console: Console) -> None:
 
 
 def waterfall(steps: Sequence[Step], total: float, console: Console) -> RenderableType:
-    """Steps as a table: what, how many bits, the running total, and a bar from the total before to the total after."""
+    """Give steps as a table: what, how many bits, the total so far, and a bar from the total before to this one."""
     running = [0.0]
     for step in steps:
         running.append(running[-1] + (step.bits or 0.0))
@@ -352,7 +353,7 @@ def _verdict_said(finding: Finding) -> str:
 
 
 def _why_left_out(member: Member) -> str:
-    """The strongest reason against, which is why it stayed out; without one, too little speaks for it."""
+    """Give the strongest reason against, which is why it stayed out; without one, too little speaks for it."""
     against = min(member.evidence, key=lambda each: each.bits, default=None)
     if against is None or against.bits >= 0:
         return f"too little evidence ({signed(member.bits)} bits)."

@@ -14,7 +14,7 @@ _STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def printable(text: str) -> str:
-    r"""The text with everything that would steer a terminal written out, as `\x1b` or `\u202e`.
+    r"""Give the text with everything that would steer a terminal written out, as `\x1b` or `\u202e`.
 
     >>> printable("fine \x1b[31m")
     'fine \\x1b[31m'
@@ -30,7 +30,7 @@ def printable(text: str) -> str:
 
 
 def sentence(text: str, *, capital: bool = True) -> str:
-    """The text, printable, beginning with a capital (unless it goes on from something) and ending in a full stop."""
+    """Give the text, printable, with a capital (unless it goes on from something) and a full stop."""
     shown = printable(text.strip())
     if not shown:
         return ""
@@ -41,7 +41,7 @@ def sentence(text: str, *, capital: bool = True) -> str:
 
 
 def count(number: int, noun: str = "", plural: str = "") -> str:
-    """A count with thousands set apart, and its noun in the right number.
+    """Give a count with thousands set apart, and its noun in the right number.
 
     >>> count(1204, "account")
     '1,204 accounts'
@@ -62,12 +62,12 @@ def plain(bits: float) -> str:
 
 
 def probability(value: float) -> str:
-    """A probability with two or three digits that mean something: 0.31, 0.0042, 2e-07, 0."""
+    """Give a probability with two or three digits that mean something: 0.31, 0.0042, 2e-07, 0."""
     return f"{value:.2g}" if value < 0.1 else f"{value:.3g}"
 
 
 def odds(value: float) -> str:
-    """A probability in words: `1 time in 4,808`.
+    """Give a probability in words: `1 time in 4,808`.
 
     >>> odds(0.000208)
     '1 time in 4,808'
@@ -83,7 +83,7 @@ def odds(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    """A share as percent, with as many digits as it needs: `0.1 %`, `12 %`, `100 %`."""
+    """Give a share as percent, with as many digits as it needs: `0.1 %`, `12 %`, `100 %`."""
     hundredths = value * 100
     if hundredths == 0 or hundredths >= 9.95:
         return f"{hundredths:.0f} %"
@@ -91,12 +91,12 @@ def percent(value: float) -> str:
 
 
 def minute(time: datetime | None) -> str:
-    """A time to the minute, UTC."""
+    """Give a time to the minute, UTC."""
     return "unknown" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def day(time: datetime) -> str:
-    """The day of a time, UTC."""
+    """Give the day of a time, UTC."""
     return f"{time.astimezone(UTC):%Y-%m-%d}"
 
 
@@ -117,7 +117,7 @@ def window(first: datetime | None, last: datetime | None) -> str:
 
 
 def bar(start: float, end: float, *, low: float, high: float, width: int, ascii_only: bool = False) -> str:
-    """A bar from `start` to `end` on a scale from `low` to `high`, `width` characters wide; falling ones are hatched.
+    """Give a bar from `start` to `end` on a scale from `low` to `high`, `width` characters wide; hatched if it falls.
 
     Whatever is not nothing gets one character at least, so that no step of a waterfall is unseen.
     """

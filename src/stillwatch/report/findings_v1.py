@@ -148,27 +148,29 @@ class _Version(Struct):
 
 
 def to_json(findings: Findings) -> bytes:
-    """Findings as one indented JSON document, ending in a line feed.
+    """Write findings as one indented JSON document, ending in a line feed.
 
     Raises:
         ValueError: a number is not finite or a time has no zone; neither can be written, and both are our defects.
+
     """
     wire = WireFindings(VERSION, _scan_out(findings.scan), [_finding_out(each) for each in findings.campaigns])
     return msgspec.json.format(msgspec.json.encode(wire), indent=2) + b"\n"
 
 
 def to_json_lines(findings: Findings) -> bytes:
-    """Findings as JSON lines: the scan (with the schema), then one finding a line.
+    """Write findings as JSON lines: the scan (with the schema), then one finding a line.
 
     Raises:
         ValueError: as `to_json`.
+
     """
     head = WireHead(VERSION, _scan_out(findings.scan))
     return msgspec.json.Encoder().encode_lines([head, *map(_finding_out, findings.campaigns)])
 
 
 def from_json(data: bytes, *, path: str) -> Findings:
-    """Findings from a JSON document.
+    """Give findings from a JSON document.
 
     Args:
         data: what `to_json` wrote, or somebody else in the same format.
@@ -176,16 +178,18 @@ def from_json(data: bytes, *, path: str) -> Findings:
 
     Raises:
         FindingsError: it is no such document; the text names the path and the place, as `$.campaigns[1].bits`.
+
     """
     _require_version(data, where=path)
     return _findings_in(_decode(data, WireFindings, where=path))
 
 
 def from_json_lines(data: bytes, *, path: str) -> Findings:
-    """Findings from JSON lines.
+    """Read findings from JSON lines.
 
     Raises:
         FindingsError: as `from_json`; the text names the line too.
+
     """
     head: WireHead | None = None
     campaigns: list[Finding] = []
@@ -204,10 +208,11 @@ def from_json_lines(data: bytes, *, path: str) -> Findings:
 
 
 def from_either(data: bytes, *, path: str) -> Findings:
-    """Findings from JSON or JSON lines, whichever it is: only lines have a whole document on the first line.
+    """Read findings from JSON or JSON lines, whichever it is: only lines have a whole document on the first line.
 
     Raises:
         FindingsError: it is neither.
+
     """
     first, _, rest = data.lstrip().partition(b"\n")
     try:
@@ -220,7 +225,7 @@ def from_either(data: bytes, *, path: str) -> Findings:
 
 
 def json_schema() -> dict[str, Any]:
-    """The format as a JSON Schema document (draft 2020-12), made from the structures above."""
+    """Give the format as a JSON Schema document (draft 2020-12), made from the structures above."""
     schema = json.loads(json.dumps(msgspec.json.schema(WireFindings)).replace("Wire", ""))  # our prefix, not theirs
     root = schema["$defs"].pop("Findings")
     renamed = {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "title": VERSION}

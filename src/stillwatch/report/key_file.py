@@ -28,6 +28,7 @@ def default_key_path() -> Path:
 
     Raises:
         KeyFileError: there is no home folder to put it in.
+
     """
     configured = os.environ.get("XDG_CONFIG_HOME", "")
     if os.path.isabs(configured):  # noqa: PTH117  a string of the environment, which may hold anything
@@ -39,12 +40,13 @@ def default_key_path() -> Path:
 
 
 def load_or_make_key(path: Path) -> bytes:
-    """The key in the file, made on first use: 32 random bytes in hexadecimal, mode 0600.
+    """Give the key in the file, made on first use: 32 random bytes in hexadecimal, mode 0600.
 
     To know whether it is the first use, ask whether the file exists before calling; `FIRST_USE` is what to say then.
 
     Raises:
         KeyFileError: no permission, a folder, too short, not hexadecimal, or open to others; the text says how to mend.
+
     """
     try:
         return _load(path)

@@ -20,6 +20,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
     Raises:
         OutputError: disk full, no permission, no such folder; the old file, if there was one, is as it was.
+
     """
     try:
         if path.is_dir():

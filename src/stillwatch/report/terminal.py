@@ -56,6 +56,7 @@ def print_findings(findings: Findings, console: Console, *, saved_as: str = "") 
         findings: what a scan found.
         console: where to print.
         saved_as: the file that the findings were written to, so that the report can say how to go on from there.
+
     """
     campaigns = _with(findings, Verdict.CAMPAIGN)
     watched = _with(findings, Verdict.WATCH)
@@ -96,7 +97,7 @@ def show(console: Console, what: RenderableType) -> None:
 
 
 def heading(title: str, *, style: str = "bold") -> Rule:
-    """A ruled line with its title on the left."""
+    """Give a ruled line with its title on the left."""
     return Rule(Text(title, style=style), align="left", style="dim")
 
 
@@ -127,7 +128,7 @@ def strength(finding: Finding) -> list[tuple[str, RenderableType]]:
 
 
 def says(evidence: Evidence) -> Group:
-    """What a signal measured, and how honest users come to look like it."""
+    """Give what a signal measured, and how honest users come to look like it."""
     innocent = Text("Innocent reading: ", style="dim")
     innocent.append(sentence(evidence.innocent_reading, capital=False), style="not dim")
     return Group(Text(sentence(evidence.says)), innocent)
@@ -214,7 +215,7 @@ def _numbers(finding: Finding) -> list[tuple[str, RenderableType]]:
 
 
 def _chart(evidence: Sequence[Evidence], console: Console, *, with_words: bool) -> list[RenderableType]:
-    """A bar a signal, strongest first; with words, what it says stands below it."""
+    """Give a bar a signal, strongest first; with words, what it says stands below it."""
     ordered = sorted(evidence, key=lambda each: -each.bits)
     widest = max(len(printable(each.signal)) for each in ordered)
     widest = min(widest, console.width // 3)

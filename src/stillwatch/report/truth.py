@@ -42,6 +42,7 @@ class Outcome:
         accused: how many of them a finding `campaign` names.
         watched: how many of them a finding `watch` names, and none `campaign`.
         findings: ids of the findings `campaign` that name any of them, or else of those `watch`; most accounts first.
+
     """
 
     name: str
@@ -59,6 +60,7 @@ class Comparison:
         campaigns: what became of each campaign, in the order of their names.
         innocent: accounts of the truth that have no campaign.
         falsely_accused: those of them that a finding `campaign` names: account -> the kind of its cohort.
+
     """
 
     campaigns: tuple[Outcome, ...]
@@ -67,10 +69,11 @@ class Comparison:
 
 
 def read_truth(path: Path) -> Truth:
-    """The truth of a made log: a Parquet file with the columns account, kind and campaign.
+    """Give the truth of a made log: a Parquet file with the columns account, kind and campaign.
 
     Raises:
         LogError: it cannot be read, or has other columns.
+
     """
     try:
         table = pq.read_table(path, columns=["account", "kind", "campaign"])
