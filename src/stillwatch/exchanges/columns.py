@@ -18,15 +18,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 MICROSECONDS = pa.timestamp("us", tz="UTC")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,6 +41,7 @@ _WHOLE: Final = re.compile(r"[+-]?\d{1,19}")
 _TRUE: Final = frozenset({"true", "1", "yes", "t"})
 _FALSE: Final = frozenset({"false", "0", "no", "f"})
 
+MISSING: Final = "missing"
 NO_TEXT, NO_WHOLE, NO_NUMBER, NO_FLAG, NO_TIME = (
     "not text",
     "not a whole number",
@@ -62,6 +65,7 @@ def typed(values: pa.Array | pa.ChunkedArray | list[object], to: pa.DataType) ->
     Args:
         values: an Arrow column, or plain Python values of mixed types.
         to: `string`, `int64`, `float64`, `bool` or `timestamp[us, UTC]`.
+
     """
     if isinstance(values, list):
         try:
@@ -162,6 +166,12 @@ def _number_column(array: pa.Array) -> Typed:
 def _flag_column(array: pa.Array) -> Typed:
     if pa.types.is_boolean(array.type):
         return Typed(array, {})
+    if pa.types.is_string(array.type):
+        text = _text_column(array).values
+        try:
+            return Typed(text.cast(pa.bool_()), {})
+        except pa.ArrowInvalid:
+            return _one_by_one(text.to_pylist(), pa.bool_())
     return _one_by_one(array.to_pylist(), pa.bool_())
 
 
@@ -222,7 +232,7 @@ def _within_years(ticks: pa.Array) -> Typed:
     inside = pc.and_(pc.greater(ticks, 0), pc.less_equal(ticks, _LATEST))
     if pc.all(inside).as_py() is not False:  # nulls are skipped; no row at all gives null or true
         return Typed(ticks.cast(pa.timestamp("us")).cast(MICROSECONDS), {})
-    outside = np.flatnonzero(~pc.fill_null(inside, True).to_numpy(zero_copy_only=False))  # noqa: FBT003 - Arrow scalar
+    outside = np.flatnonzero(~pc.fill_null(inside, True).to_numpy(zero_copy_only=False))
     kept = pc.if_else(inside, ticks, pa.scalar(None, pa.int64()))
     return Typed(kept.cast(pa.timestamp("us")).cast(MICROSECONDS), {int(i): NO_TIME for i in outside})
 
@@ -246,6 +256,7 @@ def text_of(value: object) -> str | None:
 
     Raises:
         ValueError: with the reason, for anything else.
+
     """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -263,6 +274,7 @@ def whole_of(value: object) -> int | None:
 
     Raises:
         ValueError: with the reason.
+
     """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -288,6 +300,7 @@ def number_of(value: object) -> float | None:
 
     Raises:
         ValueError: with the reason.
+
     """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -315,6 +328,7 @@ def flag_of(value: object) -> bool | None:
 
     Raises:
         ValueError: with the reason.
+
     """
     if isinstance(value, bool):
         return value
@@ -337,6 +351,7 @@ def time_of(value: object) -> int | None:
 
     Raises:
         ValueError: with the reason.
+
     """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")

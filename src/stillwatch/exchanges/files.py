@@ -6,15 +6,17 @@ Touches the file system, reading only.
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, TYPE_CHECKING
 
 import pyarrow as pa
 
 from stillwatch.errors import InputError, LogError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 BLOCK_BYTES: Final = 4 << 20
 _PIECE_BYTES: Final = 64 << 10
@@ -39,6 +41,7 @@ class LogFile:
         size: its bytes when it was found; what a writer adds later is not read.
         compression: `gzip`, `zstd` or None.
         named: it was asked for by its own name, not found in a folder or by a pattern.
+
     """
 
     path: Path
@@ -56,6 +59,7 @@ class Block:
         data: the lines with their ends; only the file's last may lack its own.
         first_line: the number of the first, counted from 1.
         last: the file ends here.
+
     """
 
     data: bytes
@@ -72,6 +76,7 @@ def find_files(logs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
     Raises:
         UsageError: nothing was named.
         InputError: a name leads to nothing, or no file under these names is a log.
+
     """
     if not logs:
         raise UsageError("name at least one log: a file, a folder or a pattern")
@@ -169,6 +174,7 @@ def _pieces(file: LogFile, progress: Callable[[int], None]) -> Iterator[bytes]:
 
     Raises:
         LogError: after the last readable piece, where the file breaks off.
+
     """
     try:
         with pa.OSFile(str(file.path)) as raw:
@@ -216,6 +222,7 @@ def read_blocks(file: LogFile, progress: Callable[[int], None], block_bytes: int
 
     Raises:
         LogError: after the last readable block, where the file breaks off.
+
     """
     held: list[bytes] = []
     size, line, fresh = 0, 1, True

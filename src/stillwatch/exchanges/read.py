@@ -14,49 +14,47 @@ Touches the log files, reading, and the rejects file, writing.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from operator import attrgetter
-from pathlib import Path
 from secrets import randbits
-from typing import Final
+from typing import Final, TYPE_CHECKING
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from stillwatch.errors import DialectError, LogError, UsageError
-from stillwatch.exchanges.columns import MICROSECONDS, Typed, typed
+from stillwatch.exchanges.columns import MISSING, typed
 from stillwatch.exchanges.dialects import dialect_named, recognised
-from stillwatch.exchanges.dialects.dialect import Dialect, Exchange
-from stillwatch.exchanges.dialects.exchange_v1 import EXCHANGE_V1
 from stillwatch.exchanges.digest import digest
-from stillwatch.exchanges.files import Block, Form, LogFile, find_files, grew, read_blocks
+from stillwatch.exchanges.files import Form, LogFile, find_files, grew
+from stillwatch.exchanges.lines import read_json
+from stillwatch.exchanges.parquet import read_parquet
 from stillwatch.exchanges.rejects import Rejects
+from stillwatch.exchanges.rows import BATCH_BYTES, Intake, Rows
 from stillwatch.exchanges.schema import EXCHANGE, REQUIRED
 from stillwatch.exchanges.seen import SeenRequests, hash_rows
+from stillwatch.exchanges.table import read_table
 
+if TYPE_CHECKING:
+    from stillwatch.exchanges.dialects.dialect import Dialect, Row
+    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+_READERS: Final[Mapping[Form, Callable[[LogFile, Intake], Iterator[Rows]]]] = {
+    Form.PARQUET: read_parquet,
+    Form.JSON: read_json,
+    Form.CSV: read_table,
+}
 _TELLS_APART: Final = ("time", "account", "model", "operation", "input_tokens", "output_tokens", "status")
 _MADE_OF: Final = (*_TELLS_APART, "api_key", "ip", "system", "prompt", "response", "answer")
-_BATCH_BYTES: Final = 64 << 20
-_HEAD_ROWS: Final = 50
 _DAY: Final = timedelta(days=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MADE_ID_SEED: Final = 0x5157_1A7C_0001  # fixed: the same row gets the same id in every scan
-_MISSING: Final = "missing"
 _REPLACED: Final = "bytes that are no UTF-8"
-
-Place = Callable[[int], tuple[int | None, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,7 @@ class ReadReport:
         files: the files read, in order.
         dialects: the dialect of each.
         bytes_total: bytes of all files.
+
     """
 
     rows: int
@@ -82,15 +81,6 @@ class ReadReport:
     files: tuple[str, ...]
     dialects: dict[str, str]
     bytes_total: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Rows as a file has them: loosely typed columns, and where each row stands and what it looked like."""
-
-    count: int
-    columns: Mapping[str, pa.Array | list[object]]
-    place: Place
 
 
 class LogReader:
@@ -111,6 +101,7 @@ class LogReader:
     Raises:
         UsageError: no log, an unknown dialect or column.
         InputError: there is nothing to read.
+
     """
 
     def __init__(
@@ -179,6 +170,7 @@ class LogReader:
             LogError: under `strict`, at the first row or file that cannot be read.
             DialectError: a file that was named, or every file, is in no dialect known.
             OutputError: the rejects file cannot be written.
+
         """
         self._start()
         self._rejects = Rejects(self._rejects_path, strict=self._strict)
@@ -187,7 +179,7 @@ class LogReader:
             for file in self._files:
                 for batch in self._file(file):
                     rows, size = sum(b.num_rows for b in held), sum(b.nbytes for b in held)
-                    if held and (rows + batch.num_rows > self._batch_rows or size + batch.nbytes > _BATCH_BYTES):
+                    if held and (rows + batch.num_rows > self._batch_rows or size + batch.nbytes > BATCH_BYTES):
                         yield _together(held)
                         held = []
                     held.append(batch)
@@ -203,7 +195,7 @@ class LogReader:
 
     def _file(self, file: LogFile) -> Iterator[pa.RecordBatch]:
         path = str(file.path)
-        source = {Form.PARQUET: self._parquet, Form.JSON: self._json, Form.CSV: self._table}[file.form](file)
+        source = _READERS[file.form](file, self._intake(file))
         while True:
             try:
                 rows = next(source, None)
@@ -214,14 +206,33 @@ class LogReader:
                 return
             except LogError as error:  # the file breaks off; what came before is kept
                 self._rejects.add(error.reason, path=path, line=error.line, field=error.field)
+                self._dialects.setdefault(path, "unknown")
                 return
             if rows is None:
                 return
-            batch = self._taken(rows, path)
-            if batch.num_rows:
-                yield batch
+            if rows.count:
+                batch = self._taken(rows, path)
+                if batch.num_rows:
+                    yield batch
 
-    def _known(self, file: LogFile, head: Sequence[Mapping[str, object]]) -> Dialect:
+    def _intake(self, file: LogFile) -> Intake:
+        path = str(file.path)
+
+        def refuse(error: LogError, line: int | None, raw: object, rows: int) -> None:
+            self._rejects.add(error.reason, path=path, line=line, field=error.field, raw=raw, rows=rows)
+
+        def cut(line: int, raw: object) -> None:
+            if self._strict and not grew(file):
+                raise LogError("half a line", path=path, line=line)
+            del raw
+            self._notes.append(f"{path}:{line}: ends in half a line, which was left out")
+
+        def known(head: Sequence[Row]) -> Dialect:
+            return self._known(file, head)
+
+        return Intake(known, self._wanted, refuse, self._advance, cut, self._batch_rows)
+
+    def _known(self, file: LogFile, head: Sequence[Row]) -> Dialect:
         found = self._dialect or recognised(head)
         if found is None:
             raise DialectError(f"{file.path}: in no dialect known; name one")
@@ -231,60 +242,19 @@ class LogReader:
     def _advance(self, size: int) -> None:
         self._bytes_here = size
 
-    def _wanted(self, present: Sequence[str]) -> list[str]:
+    def _wanted(self, present: Iterable[str]) -> list[str]:
         """The columns to read: those asked for, and those that the answer, the id and telling rows apart need."""
+        there = set(present)
         names = {*self._schema.names, *_TELLS_APART, *REQUIRED, "request_id"}
-        if "request_id" not in present:
+        if "request_id" not in there:
             names |= set(_MADE_OF)
         if "answer" in names:
             names.add("response")
-        return [name for name in EXCHANGE.names if name in names and name in present]
-
-    # ---- 1. rows --------------------------------------------------------------------------------------------
-
-    def _parquet(self, file: LogFile) -> Iterator[_Rows]:
-        path = str(file.path)
-        try:
-            parquet = pq.ParquetFile(path, memory_map=True)
-        except (OSError, pa.ArrowException) as error:
-            raise LogError(f"broken Parquet: {_first_line(error)}", path=path) from error
-        with parquet:
-            names = parquet.schema_arrow.names
-            plain = self._dialect is EXCHANGE_V1 or EXCHANGE_V1.recognises(dict.fromkeys(names))
-            head = [dict.fromkeys(names)] if plain else _head_of(parquet, path)
-            dialect = self._known(file, head)
-            wanted = self._wanted(names) if dialect is EXCHANGE_V1 else names
-            first = 1
-            for group in range(parquet.metadata.num_row_groups):
-                rows = parquet.metadata.row_group(group).num_rows
-                done = 0
-                try:
-                    for batch in parquet.iter_batches(
-                        min(self._batch_rows, _rows_at_once(parquet, group, wanted)), [group], wanted
-                    ):
-                        yield _of_batch(batch, first + done, dialect, self._refuse(path))
-                        done += batch.num_rows
-                        self._advance(int(file.size * (first - 1 + done) / max(1, parquet.metadata.num_rows)))
-                except (OSError, pa.ArrowException) as error:
-                    reason = f"broken Parquet: {_first_line(error)}"
-                    self._rejects.add(reason, path=path, line=first + done, field=None, rows=rows - done)
-                first += rows
-
-    def _refuse(self, path: str) -> Callable[[LogError, int | None, object], None]:
-        def refuse(error: LogError, line: int | None, raw: object) -> None:
-            self._rejects.add(error.reason, path=path, line=line, field=error.field, raw=raw)
-
-        return refuse
-
-    def _json(self, file: LogFile) -> Iterator[_Rows]:
-        raise NotImplementedError
-
-    def _table(self, file: LogFile) -> Iterator[_Rows]:
-        raise NotImplementedError
+        return [name for name in EXCHANGE.names if name in names and name in there]
 
     # ---- 2. to 6. -------------------------------------------------------------------------------------------
 
-    def _taken(self, rows: _Rows, path: str) -> pa.RecordBatch:
+    def _taken(self, rows: Rows, path: str) -> pa.RecordBatch:
         columns, bad = _typed_columns(rows.columns, rows.count)
         for row in sorted(bad):
             field, reason = bad[row]
@@ -324,7 +294,8 @@ class LogReader:
 
     def _once(self, columns: Mapping[str, pa.Array], made: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Which rows are no repetition. Rows without an id whose time is a whole second are never taken for one:
-        two requests alike in the same second are common, and a clock of seconds cannot tell them apart."""
+        two requests alike in the same second are common, and a clock of seconds cannot tell them apart.
+        """
         ids = hash_rows([columns["request_id"]], self._seed)
         contents = hash_rows([columns[name] for name in _TELLS_APART if name in columns], self._seed + 1)
         keep = np.ones(len(ids), np.bool_)
@@ -343,8 +314,7 @@ _REPEATED: Final = "{:,} repeated rows dropped: same request id, time, account a
 _SHARED: Final = "{:,} rows bear the request id of another row and differ from it: kept"
 _OUTSIDE: Final = "{:,} rows outside the time window passed over"
 _FUTURE: Final = "{:,} rows lie more than a day in the future: kept"
-_CUT: Final = "{:,} files end in a half line, which was left out"
-_COUNTED: Final = (_REPEATED, _SHARED, _OUTSIDE, _FUTURE, _CUT)
+_COUNTED: Final = (_REPEATED, _SHARED, _OUTSIDE, _FUTURE)
 
 
 def conform(table: pa.Table | pa.RecordBatch) -> pa.Table:
@@ -352,10 +322,11 @@ def conform(table: pa.Table | pa.RecordBatch) -> pa.Table:
 
     Raises:
         LogError: a required column is absent, or a value cannot be read; `line` is the row, counted from 1.
+
     """
     for name in REQUIRED:
         if name not in table.schema.names:
-            raise LogError(_MISSING, path="table", field=name)
+            raise LogError(MISSING, path="table", field=name)
     loose = {name: table.column(name) for name in table.schema.names if name in EXCHANGE.names}
     columns, bad = _typed_columns(loose, table.num_rows)
     if bad:
@@ -376,7 +347,7 @@ def _typed_columns(
     bad: dict[int, tuple[str, str]] = {}
     for field in EXCHANGE:
         if field.name in loose:
-            read: Typed = typed(loose[field.name], field.type)
+            read = typed(loose[field.name], field.type)
             columns[field.name] = read.values
             for row, reason in read.unreadable.items():
                 bad.setdefault(row, (field.name, reason))
@@ -385,17 +356,15 @@ def _typed_columns(
     for name in REQUIRED:
         if columns[name].null_count:
             for row in np.flatnonzero(columns[name].is_null().to_numpy(zero_copy_only=False)):
-                bad.setdefault(int(row), (name, _MISSING))
+                bad.setdefault(int(row), (name, MISSING))
     replaced = pc.match_substring(columns["account"], "\ufffd")
     if pc.any(replaced).as_py():
-        for row in np.flatnonzero(replaced.fill_null(False).to_numpy(zero_copy_only=False)):  # noqa: FBT003 - Arrow scalar
+        for row in np.flatnonzero(replaced.fill_null(False).to_numpy(zero_copy_only=False)):
             bad.setdefault(int(row), ("account", _REPLACED))
     return columns, bad
 
 
-def _completed(
-    columns: dict[str, pa.Array], *, need_answer: bool
-) -> tuple[dict[str, pa.Array], npt.NDArray[np.bool_]]:
+def _completed(columns: dict[str, pa.Array], *, need_answer: bool) -> tuple[dict[str, pa.Array], npt.NDArray[np.bool_]]:
     """Answers made from responses, request ids from rows; and which ids were made."""
     count = len(columns["time"])
     done = dict(columns)
@@ -444,40 +413,3 @@ def _ticks(moment: datetime | None) -> int | None:
     if moment is None:
         return None
     return ((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-# ---- Parquet ----------------------------------------------------------------------------------------------------
-
-
-def _head_of(parquet: pq.ParquetFile, path: str) -> list[dict[str, object]]:
-    try:
-        for batch in parquet.iter_batches(_HEAD_ROWS):
-            return list(batch.to_pylist())
-    except (OSError, pa.ArrowException) as error:
-        raise LogError(f"broken Parquet: {_first_line(error)}", path=path) from error
-    return []
-
-
-def _rows_at_once(parquet: pq.ParquetFile, group: int, wanted: Sequence[str]) -> int:
-    """So many rows that a batch stays within its bytes, from the sizes that the footer states."""
-    facts = parquet.metadata.row_group(group)
-    names = set(wanted)
-    size = sum(
-        column.total_uncompressed_size
-        for column in map(facts.column, range(facts.num_columns))
-        if column.path_in_schema.split(".")[0] in names
-    )
-    return max(1, int(_BATCH_BYTES * facts.num_rows / max(1, size)))
-
-
-def _of_batch(
-    batch: pa.RecordBatch, first: int, dialect: Dialect, refuse: Callable[[LogError, int | None, object], None]
-) -> _Rows:
-    if dialect is EXCHANGE_V1:
-        columns = {name: batch.column(i) for i, name in enumerate(batch.schema.names)}
-        return _Rows(batch.num_rows, columns, lambda row: (first + row, batch.slice(row, 1).to_pylist()[0]))
-    raise NotImplementedError

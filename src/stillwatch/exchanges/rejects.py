@@ -31,6 +31,7 @@ class Rejects:
 
     Raises:
         OutputError: the file cannot be written.
+
     """
 
     def __init__(self, path: Path | None = None, *, strict: bool = False) -> None:
@@ -61,6 +62,7 @@ class Rejects:
         Raises:
             LogError: under `strict`.
             OutputError: the row cannot be kept, e.g. because the disk is full.
+
         """
         if self._strict:
             raise LogError(reason, path=path, line=line, field=field)
@@ -86,6 +88,7 @@ class Rejects:
 
         Raises:
             OutputError: it cannot be written.
+
         """
         out, self._out = self._out, None
         if out is not None:

@@ -49,6 +49,7 @@ class SeenRequests:
         Returns:
             Which of them were there before with the same content, and how many new ones bear an id that was there
             with another content.
+
         """
         while self._held + len(ids) > _FILL * len(self._table):
             self._table = _grown(self._table)
@@ -126,7 +127,7 @@ def _admit(
     for row in range(len(ids)):
         content = contents[row] >> (np.uint64(64) - _CONTENT_BITS)
         key = ((ids[row] >> _CONTENT_BITS) << _CONTENT_BITS) | content
-        key = key if key else np.uint64(1)
+        key = key or np.uint64(1)
         slot = _mix(key >> _CONTENT_BITS) & last
         while table[slot] and (table[slot] >> _CONTENT_BITS) != (key >> _CONTENT_BITS):
             slot = (slot + np.uint64(1)) & last
@@ -138,7 +139,7 @@ def _admit(
             repeated[row] = True
             continue
         key = _mix(ids[row] ^ (contents[row] * _GOLDEN))
-        key = key if key else np.uint64(1)
+        key = key or np.uint64(1)
         slot = _mix(key >> _CONTENT_BITS) & last
         while table[slot] and table[slot] != key:
             slot = (slot + np.uint64(1)) & last

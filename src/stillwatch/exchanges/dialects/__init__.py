@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from typing import Final, TYPE_CHECKING
 
 from stillwatch.errors import UsageError
-from stillwatch.exchanges.dialects.dialect import Dialect, Row
+from stillwatch.exchanges.dialects.anthropic import ANTHROPIC
+from stillwatch.exchanges.dialects.envoy import ENVOY
 from stillwatch.exchanges.dialects.exchange_v1 import EXCHANGE_V1
+from stillwatch.exchanges.dialects.litellm import LITELLM
+from stillwatch.exchanges.dialects.openai import OPENAI
+from stillwatch.exchanges.dialects.opentelemetry import OPENTELEMETRY
+from stillwatch.exchanges.dialects.vllm import VLLM
 from stillwatch.exchanges.schema import EXCHANGE
 
-DIALECTS: Final[tuple[Dialect, ...]] = (EXCHANGE_V1,)
+if TYPE_CHECKING:
+    from stillwatch.exchanges.dialects.dialect import Dialect, Row
+    from collections.abc import Iterable
+
+DIALECTS: Final[tuple[Dialect, ...]] = (EXCHANGE_V1, OPENTELEMETRY, LITELLM, ANTHROPIC, OPENAI, VLLM, ENVOY)
 _TELLING: Final = 3  # so many columns of exchange/1 make a row one of it, though a required one is missing
 
 
@@ -19,6 +27,7 @@ def dialect_named(name: str) -> Dialect:
 
     Raises:
         UsageError: there is none.
+
     """
     for dialect in DIALECTS:
         if dialect.name == name:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from stillwatch.errors import LogError
 
 Row = Mapping[str, object]
 Exchange = dict[str, object]
+
+_NOTHING: Final[Row] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +26,114 @@ class Dialect:
         recognises: whether a row looks like one of its own.
         convert: the exchanges that a row tells of, as loosely typed columns of `exchange/1`; a row may tell of none
             or of many. Raises LogError, naming the field, where a row cannot be understood.
+        pieces: one exchange may be spread over several rows, which bear the same `request_id` and stand near each
+            other; the reader puts them together.
+
     """
 
     name: str
     fields: Mapping[str, str]
     recognises: Callable[[Row], bool]
     convert: Callable[[Row], Iterator[Exchange]]
+    pieces: bool = False
 
 
 def unreadable(field: str | None, reason: str) -> LogError:
     """The error of a row; the reader adds the file and the line."""
     return LogError(reason, path="", field=field)
+
+
+# ---- reading loosely typed rows ---------------------------------------------------------------------------------
+
+
+def mapping(value: object) -> Row:
+    """An object as it is, one written as JSON text, or one that Parquet gave as pairs; nothing for anything else."""
+    value = _parsed(value, "{")
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, list) and value and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
+        return dict(value)
+    return _NOTHING
+
+
+def sequence(value: object) -> list[object]:
+    """A list as it is, or one written as JSON text; nothing for anything else."""
+    value = _parsed(value, "[")
+    return value if isinstance(value, list) else []
+
+
+def first(row: Row, *names: str) -> object:
+    """The first of these fields that says something; a name with dots is looked up as it stands, then step by step."""
+    for name in names:
+        value = row.get(name)
+        if value is None and "." in name:
+            step: object = row
+            for part in name.split("."):
+                step = mapping(step).get(part)
+            value = step
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def count(value: object) -> object:
+    """How many there are: the length of a list or an object; a number stands for itself."""
+    value = _parsed(value, "[{")
+    return len(value) if isinstance(value, list | Mapping) else value
+
+
+def known(fields: Iterable[tuple[str, object]]) -> Exchange:
+    """The columns that have a value."""
+    return {name: value for name, value in fields if value is not None and value != ""}
+
+
+_OPERATIONS: Final = {
+    "chat": ("chat", "completion", "acompletion", "chat.completion", "chat.completions", "chat_completions",
+             "responses", "aresponses", "response", "messages", "message", "anthropic_messages", "generate_content",
+             "agenerate_content"),
+    "completion": ("text_completion", "atext_completion", "completions"),
+    "embeddings": ("embedding", "embeddings", "aembedding", "embed"),
+    "fine-tune": ("fine_tuning", "fine_tuning.jobs", "fine-tune", "acreate_fine_tuning_job",
+                  "create_fine_tuning_job"),
+}  # fmt: skip
+_OPERATION_OF: Final = {word: operation for operation, words in _OPERATIONS.items() for word in words}
+
+
+def operation(name: object) -> object:
+    """`chat`, `completion`, `embeddings` or `fine-tune` for the words that formats use; other words stay."""
+    return _OPERATION_OF.get(name.lower(), name) if isinstance(name, str) else name
+
+
+def operation_of_path(path: object) -> str | None:
+    """The operation that an HTTP path asks for, e.g. `chat` for `/v1/chat/completions`; None for other paths."""
+    if not isinstance(path, str):
+        return None
+    bare = path.partition("?")[0].rstrip("/")
+    for ending, name in _PATHS:
+        if bare.endswith(ending):
+            return name
+    return "fine-tune" if "/fine_tuning/jobs" in bare else None
+
+
+_PATHS: Final = (
+    ("/chat/completions", "chat"),
+    ("/responses", "chat"),
+    ("/messages", "chat"),
+    (":generateContent", "chat"),
+    (":streamGenerateContent", "chat"),
+    ("/completions", "completion"),
+    ("/complete", "completion"),
+    ("/embeddings", "embeddings"),
+    (":embedContent", "embeddings"),
+    ("/fine_tuning/jobs", "fine-tune"),
+)
+
+
+def _parsed(value: object, openings: str) -> object:
+    """JSON text that opens as expected, parsed; anything else as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in tuple(openings):
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError):
+            return value
+    return value

@@ -6,11 +6,13 @@ Every column may be absent but `time` and `account`; columns of other names are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import Final, TYPE_CHECKING
 
 from stillwatch.exchanges.dialects.dialect import Dialect, Exchange, Row
 from stillwatch.exchanges.schema import EXCHANGE, REQUIRED, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _COLUMNS: Final = frozenset(EXCHANGE.names)
 

@@ -1,0 +1,112 @@
+"""What a list of messages says: system prompt, last prompt, turns, what the client sent back. Pure.
+
+Reads the shapes of OpenAI chat completions and responses, Anthropic messages and OpenTelemetry's `parts` alike, since
+gateways mix them. Text is what a person would read: pictures, tool calls and reasoning are not text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from stillwatch.exchanges.dialects.dialect import Row, mapping, sequence
+from stillwatch.exchanges.digest import digest
+
+_SYSTEM: Final = frozenset({"system", "developer"})
+_TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text", "summary_text"})
+REDACTED: Final = frozenset({"redacted-by-litellm", "[redacted]", "REDACTED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a request's messages say.
+
+    Attributes:
+        system: text of the system and developer messages.
+        prompt: text of the last user message that has any.
+        turns: messages, system and developer messages not counted, so that formats that keep those apart agree.
+        previous: digest of the last assistant turn with text that the client sent back.
+        reasoning_handle: the last reasoning block or signature that the client sent back.
+
+    """
+
+    system: str | None
+    prompt: str | None
+    turns: int
+    previous: str | None
+    reasoning_handle: str | None
+
+    def columns(self) -> list[tuple[str, object]]:
+        """The same as columns of `exchange/1`."""
+        return [
+            ("system", self.system),
+            ("prompt", self.prompt),
+            ("turns", self.turns or None),
+            ("previous", self.previous),
+            ("reasoning_handle", self.reasoning_handle),
+        ]
+
+
+def conversation(messages: object, system: object = None) -> Conversation:
+    """Read a request's messages.
+
+    Args:
+        messages: a list of messages, a single text (one user message), or JSON text of either.
+        system: a system prompt kept apart from the messages.
+
+    """
+    if isinstance(messages, str) and not sequence(messages):
+        messages = [{"role": "user", "content": messages}]
+    systems = [text] if (text := content_text(system)) else []
+    prompt = reply = handle = None
+    turns = 0
+    for item in sequence(messages):
+        message = mapping(item) if not isinstance(item, str) else {"role": "user", "content": item}
+        role = message.get("role")
+        handle = _handle(message) or handle
+        if not isinstance(role, str):
+            continue
+        text = content_text(message.get("content", message.get("parts")))
+        if role in _SYSTEM:
+            systems += [text] if text else []
+            continue
+        turns += 1
+        if role == "user":
+            prompt = text or prompt
+        elif role in {"assistant", "model"}:
+            reply = text or reply
+    return Conversation("\n".join(systems) or None, prompt, turns, digest(reply), handle)
+
+
+def content_text(content: object) -> str | None:
+    """The text of a message's content: a text, or the text parts of a list of parts, a line each."""
+    if isinstance(content, str) and not (content[:1] == "[" and sequence(content)):
+        return None if content in REDACTED else content or None
+    texts = []
+    for part in sequence(content) if not isinstance(content, Mapping) else [content]:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping) and part.get("type", "text") in _TEXT_PARTS:
+            text = part.get("text", part.get("content"))
+            texts += [text] if isinstance(text, str) else []
+    return "\n".join(texts) or None
+
+
+def _handle(message: Row) -> str | None:
+    """A reasoning block that only the provider can read, sent back by the client."""
+    blocks = [message, *sequence(message.get("thinking_blocks")), *sequence(message.get("reasoning_details"))]
+    content = message.get("content", message.get("parts"))
+    blocks += content if isinstance(content, list) else []
+    found = None
+    for block in blocks:
+        if not isinstance(block, Mapping):
+            continue
+        kind = block.get("type")
+        if kind == "thinking":
+            found = block.get("signature") or found
+        elif kind == "redacted_thinking":
+            found = block.get("data") or found
+        elif kind in {"reasoning", "reasoning.encrypted"}:
+            found = block.get("encrypted_content") or block.get("signature") or block.get("data") or found
+    return found if isinstance(found, str) else None
