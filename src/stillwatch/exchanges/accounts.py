@@ -43,6 +43,7 @@ def read_accounts(path: Path) -> pa.Table:
         InputError: there is no such file.
         LogError: a value cannot be read, an account has no name, or two rows are about one account; it names line
             and field.
+
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
@@ -102,11 +103,13 @@ def _typed(rows: Rows, path: str) -> tuple[pa.Table, list[int | None]]:
         columns.append(read.values)
     names = columns[0]
     if names.null_count:
-        row = int(np.flatnonzero(names.is_null().to_numpy(zero_copy_only=False))[0])
-        raise LogError(MISSING, path=path, line=lines[row], field="account")
+        nameless = int(np.flatnonzero(names.is_null().to_numpy(zero_copy_only=False))[0])
+        raise LogError(MISSING, path=path, line=lines[nameless], field="account")
     share = pc.fill_null(columns[ACCOUNT.get_field_index("ownership_share")], 0.0).to_numpy(zero_copy_only=False)
-    for row in np.flatnonzero((share < 0) | (share > 1)):
-        raise LogError("not a share from 0 to 1", path=path, line=lines[int(row)], field="ownership_share")
+    outside = np.flatnonzero((share < 0) | (share > 1))
+    if len(outside):
+        reason = "not a share from 0 to 1"
+        raise LogError(reason, path=path, line=lines[int(outside[0])], field="ownership_share")
     return pa.Table.from_arrays(columns, schema=ACCOUNT), lines
 
 

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = 253_402_300_799_999_999  # the last microsecond of the year 9999, the end of RFC 3339
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 10**11, 10**14, 10**17
 _INT64_MAX: Final = 2**63 - 1
+_LARGEST: Final = sys.float_info.max
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE: Final = re.compile(r"[+-]?\d{1,19}")
@@ -60,7 +62,7 @@ class Typed:
 
 
 def typed(values: pa.Array | pa.ChunkedArray | list[object], to: pa.DataType) -> Typed:
-    """A column of any type made into text, int64, float64, bool or UTC microseconds.
+    """Return a column of any type made into text, int64, float64, bool or UTC microseconds.
 
     Args:
         values: an Arrow column, or plain Python values of mixed types.
@@ -84,7 +86,7 @@ def typed(values: pa.Array | pa.ChunkedArray | list[object], to: pa.DataType) ->
 
 
 def no_empty_text(array: pa.Array) -> pa.Array:
-    """The same strings with empty ones null; text and offsets are shared, not copied."""
+    """Return the same strings with empty ones null; text and offsets are shared, not copied."""
     length = len(array)
     if not length:
         return array
@@ -177,24 +179,20 @@ def _flag_column(array: pa.Array) -> Typed:
 
 def _time_column(array: pa.Array) -> Typed:
     kind = array.type
-    if pa.types.is_date(kind):
-        array, kind = array.cast(pa.timestamp("ms")), pa.timestamp("ms")
-    if pa.types.is_timestamp(kind):
-        return _clock_column(array)
-    if pa.types.is_integer(kind):
-        try:
+    try:
+        if pa.types.is_date(kind):
+            array = array.cast(pa.timestamp("ms"))
+        if pa.types.is_timestamp(array.type):
+            return _clock_column(array)
+        if pa.types.is_integer(kind):
             return _epoch_column(array.cast(pa.int64()))
-        except pa.ArrowInvalid:  # unsigned and past 2^63
-            return _one_by_one(array.to_pylist(), MICROSECONDS)
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _epoch_column(_no_nan(array.cast(pa.float64(), safe=False)))
-    if _is_texty(kind):
-        text = _text_column(array).values
-        try:
-            times = text.cast(MICROSECONDS)
-        except pa.ArrowInvalid:  # no zone, nanoseconds, an epoch as text, or no time at all
-            return _one_by_one(text.to_pylist(), MICROSECONDS)
-        return _within_years(times.cast(pa.int64()))
+        if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            return _epoch_column(_no_nan(array.cast(pa.float64(), safe=False)))
+        if _is_texty(kind):
+            array = _text_column(array).values
+            return _within_years(array.cast(MICROSECONDS).cast(pa.int64()))
+    except pa.ArrowInvalid:  # no zone, nanoseconds, an epoch as text, past 2^63, or no time at all
+        pass
     return _one_by_one(array.to_pylist(), MICROSECONDS)
 
 
@@ -270,7 +268,7 @@ def text_of(value: object) -> str | None:
 
 
 def whole_of(value: object) -> int | None:
-    """A whole number that fits into 64 bits.
+    """Return a whole number that fits into 64 bits.
 
     Raises:
         ValueError: with the reason.
@@ -296,7 +294,7 @@ def whole_of(value: object) -> int | None:
 
 
 def number_of(value: object) -> float | None:
-    """A finite number.
+    """Return a finite number.
 
     Raises:
         ValueError: with the reason.
@@ -308,23 +306,17 @@ def number_of(value: object) -> float | None:
         value = value.strip()
         if not value or value.lower() == "nan":
             return None
-        if not _NUMBER.fullmatch(value):
-            raise ValueError(NO_NUMBER)
-    elif not isinstance(value, int | float | Decimal) or isinstance(value, bool):
-        raise ValueError(NO_NUMBER)
-    try:
-        number = float(value)
-    except OverflowError:
-        raise ValueError(NO_NUMBER) from None
-    if math.isnan(number):
-        return None
-    if math.isinf(number):
-        raise ValueError(NO_NUMBER)
-    return number
+        value = float(value) if _NUMBER.fullmatch(value) else None
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        if math.isnan(value):
+            return None
+        if -_LARGEST <= value <= _LARGEST:
+            return float(value)
+    raise ValueError(NO_NUMBER)
 
 
 def flag_of(value: object) -> bool | None:
-    """True or false, also as 1 and 0, "true" and "false".
+    """Return true or false, also as 1 and 0, "true" and "false".
 
     Raises:
         ValueError: with the reason.
@@ -370,10 +362,10 @@ def time_of(value: object) -> int | None:
             return None
         ticks = _from_epoch(value)
     else:
-        raise ValueError(NO_TIME)
-    if not 0 < ticks <= _LATEST:
-        raise ValueError(NO_TIME)
-    return ticks
+        ticks = 0
+    if 0 < ticks <= _LATEST:
+        return ticks
+    raise ValueError(NO_TIME)
 
 
 def _from_text(text: str) -> datetime | int | float:

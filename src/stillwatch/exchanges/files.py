@@ -6,10 +6,10 @@ Touches the file system, reading only.
 from __future__ import annotations
 
 import glob
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -22,7 +22,8 @@ BLOCK_BYTES: Final = 4 << 20
 _PIECE_BYTES: Final = 64 << 10
 _BOM: Final = b"\xef\xbb\xbf"
 _TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv"})
-_LOG_SUFFIXES: Final = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".log"})
+_PARQUET_SUFFIXES: Final = frozenset({".parquet", ".pq"})
+_LOG_SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson", ".log"})
 
 
 class Form(StrEnum):
@@ -68,7 +69,7 @@ class Block:
 
 
 def find_files(logs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
-    """The log files under these names, in the order of their paths, each once; and what was passed over, in words.
+    """Return the log files under these names, in the order of their paths, each once, and what was passed over.
 
     Args:
         logs: files, folders (searched to any depth) and patterns (`*`, `?`, `[...]`, `**`).
@@ -124,7 +125,7 @@ def _named_by(log: str | Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _inspected(path: Path, *, by_name: bool) -> LogFile | str:
-    """The file, or why it is passed over."""
+    """Return the file, or why it is passed over."""
     name = path.name.lower()
     if not by_name and (name.startswith("_") or name.endswith((".crc", ".tmp", ".md", ".html"))):
         return f"{path}: skipped, no log by its name"
@@ -138,24 +139,29 @@ def _inspected(path: Path, *, by_name: bool) -> LogFile | str:
         return f"{path}: skipped, {error.strerror}"
     if not size:
         return f"{path}: skipped, {_EMPTY}"
-    if head == b"PAR1":
-        return LogFile(path, size, Form.PARQUET, None, by_name)
     compression = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
-    bare = Path(name.removesuffix(".gz").removesuffix(".zst"))
-    beginning = _beginning(LogFile(path, size, Form.JSON, compression, by_name))
-    first = beginning.removeprefix(_BOM).lstrip()[:1]
-    if first in {b"{", b"["}:
-        return LogFile(path, size, Form.JSON, compression, by_name)
-    if bare.suffix in _TABLE_SUFFIXES and b"\x00" not in beginning:
-        return LogFile(path, size, Form.CSV, compression, by_name)
-    if bare.suffix in _LOG_SUFFIXES or (by_name and first):
-        if b"\x00" in beginning or bare.suffix in {".parquet", ".pq"}:
-            # kept, so that the reader rejects it with its reason: a broken log must not pass for a foreign file
-            return LogFile(path, size, Form.PARQUET if bare.suffix in {".parquet", ".pq"} else Form.JSON, None, by_name)
-        first_line = beginning.splitlines()[0] if beginning.split() else b""
-        form = Form.CSV if first_line.count(b",") + first_line.count(b"\t") >= 1 else Form.JSON
-        return LogFile(path, size, form, compression, by_name)
-    return f"{path}: skipped, neither Parquet, JSON nor CSV"
+    found = LogFile(path, size, Form.JSON, compression, by_name)
+    suffix = Path(name.removesuffix(".gz").removesuffix(".zst")).suffix
+    form = Form.PARQUET if head == b"PAR1" else _form(_beginning(found), suffix, by_name=by_name)
+    return f"{path}: skipped, neither Parquet, JSON nor CSV" if form is None else replace(found, form=form)
+
+
+def _form(beginning: bytes, suffix: str, *, by_name: bool) -> Form | None:
+    """Return how a file holds its rows, going by its first bytes, then by its name; None for a foreign file.
+
+    A file that bears a log's name, or was named, is never passed over, however broken: its reader says what is wrong.
+    """
+    start = beginning.removeprefix(_BOM).lstrip()
+    text = b"\x00" not in beginning
+    if start[:1] in {b"{", b"["}:
+        return Form.JSON
+    if suffix in _TABLE_SUFFIXES and text:
+        return Form.CSV
+    if suffix in _PARQUET_SUFFIXES:
+        return Form.PARQUET
+    if suffix not in _LOG_SUFFIXES and not (by_name and start):
+        return None
+    return Form.CSV if text and any(mark in start.split(b"\n")[0] for mark in (b",", b"\t", b";")) else Form.JSON
 
 
 def _beginning(file: LogFile) -> bytes:
@@ -167,10 +173,9 @@ def _beginning(file: LogFile) -> bytes:
 
 
 def _pieces(file: LogFile, progress: Callable[[int], None]) -> Iterator[bytes]:
-    """The file's bytes in pieces, decompressed.
+    """Yield the file's bytes in pieces, decompressed.
 
-    Args:
-        progress: told how many bytes of the file itself have been read so far.
+    `progress` is told how many bytes of the file itself have been read so far.
 
     Raises:
         LogError: after the last readable piece, where the file breaks off.
@@ -200,7 +205,7 @@ def _pieces(file: LogFile, progress: Callable[[int], None]) -> Iterator[bytes]:
 
 
 def _salvaged(file: LogFile, done: int) -> Iterator[bytes]:
-    """What lies between the last whole piece and the break: read again in ever smaller steps."""
+    """Yield what lies between the last whole piece and the break: read again in ever smaller steps."""
     for step in (1024, 1):
         with pa.OSFile(str(file.path)) as raw:
             try:
@@ -216,7 +221,7 @@ def _salvaged(file: LogFile, done: int) -> Iterator[bytes]:
 
 
 def read_blocks(file: LogFile, progress: Callable[[int], None], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """The file in blocks of whole lines, a byte order mark taken off.
+    """Read the file in blocks of whole lines, a byte order mark taken off.
 
     A line longer than a block makes its block longer.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from operator import attrgetter
-from typing import Any, Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -54,7 +54,7 @@ class _Lines:
 
 
 def read_json(file: LogFile, intake: Intake) -> Iterator[Rows]:
-    """The rows of a JSON file.
+    """Read the rows of a JSON file.
 
     Raises:
         LogError: after the last readable row, where the file breaks off.
@@ -117,7 +117,7 @@ def _at_once(block: Block, lines: _Lines) -> Rows | None:
 
 
 def _each(block: Block, file: LogFile, intake: Intake) -> Iterator[_Item]:
-    """The objects of a block, a line each; what is none is refused."""
+    """Yield the objects of a block, a line each; what is none is refused."""
     whole = block.data.endswith(b"\n")
     data = block.data.split(b"\n")
     for i, raw in enumerate(data):
@@ -139,7 +139,7 @@ def _each(block: Block, file: LogFile, intake: Intake) -> Iterator[_Item]:
 
 
 def _value(raw: bytes) -> object:
-    """A line's value; bytes that are no UTF-8, NaN and lone surrogates are let through."""
+    """Return a line's value; bytes that are no UTF-8, NaN and lone surrogates are let through."""
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeError):
@@ -205,7 +205,7 @@ def _read_document(file: LogFile, block: Block, blocks: Iterator[Block], intake:
 
 
 def _in_document(text: str, file: LogFile, intake: Intake) -> Iterator[_Item]:
-    """The objects of a text in order; where it breaks, one refusal names the line."""
+    """Yield the objects of a text in order; where it breaks, one refusal names the line."""
     decoder, place, line, counted = json.JSONDecoder(), 0, 1, 0
     while True:
         while place < len(text) and text[place] in " \t\r\n,[]":

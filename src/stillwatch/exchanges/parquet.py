@@ -6,7 +6,7 @@ Touches the log file, reading. A row group that is broken is refused with its nu
 from __future__ import annotations
 
 from functools import partial
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,15 +18,16 @@ from stillwatch.exchanges.rows import BATCH_BYTES, HEAD_ROWS, Conversion, Intake
 from stillwatch.exchanges.schema import REQUIRED
 
 if TYPE_CHECKING:
-    from stillwatch.exchanges.files import LogFile
-    from stillwatch.exchanges.dialects.dialect import Dialect, Row
     from collections.abc import Iterator, Sequence
+
+    from stillwatch.exchanges.dialects.dialect import Dialect, Row
+    from stillwatch.exchanges.files import LogFile
 
 _BROKEN: Final = (OSError, pa.ArrowException)
 
 
 def read_parquet(file: LogFile, intake: Intake) -> Iterator[Rows]:
-    """The rows of a Parquet file.
+    """Read the rows of a Parquet file.
 
     Raises:
         LogError: the file as a whole cannot be read.

@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from secrets import randbits
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +39,10 @@ from stillwatch.exchanges.seen import SeenRequests, hash_rows
 from stillwatch.exchanges.table import read_table
 
 if TYPE_CHECKING:
-    from stillwatch.exchanges.dialects.dialect import Dialect, Row
-    from pathlib import Path
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from stillwatch.exchanges.dialects.dialect import Dialect, Row
 
 _READERS: Final[Mapping[Form, Callable[[LogFile, Intake], Iterator[Rows]]]] = {
     Form.PARQUET: read_parquet,
@@ -150,7 +151,7 @@ class LogReader:
         return self._bytes_done + self._bytes_here
 
     def report(self) -> ReadReport:
-        """What was read so far."""
+        """Return what was read so far."""
         counted = [text.format(self._counts[text]) for text in _COUNTED if self._counts[text]]
         return ReadReport(
             rows=self._rows,
@@ -164,7 +165,7 @@ class LogReader:
         )
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The exchanges, in batches of all columns asked for; columns that a log does not have are null.
+        """Yield the exchanges, in batches of all columns asked for; columns that a log does not have are null.
 
         Raises:
             LogError: under `strict`, at the first row or file that cannot be read.
@@ -243,7 +244,7 @@ class LogReader:
         self._bytes_here = size
 
     def _wanted(self, present: Iterable[str]) -> list[str]:
-        """The columns to read: those asked for, and those that the answer, the id and telling rows apart need."""
+        """Return the columns to read: those asked for, and those that answers, ids and telling rows apart need."""
         there = set(present)
         names = {*self._schema.names, *_TELLS_APART, *REQUIRED, "request_id"}
         if "request_id" not in there:
@@ -293,8 +294,10 @@ class LogReader:
         return inside
 
     def _once(self, columns: Mapping[str, pa.Array], made: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Which rows are no repetition. Rows without an id whose time is a whole second are never taken for one:
-        two requests alike in the same second are common, and a clock of seconds cannot tell them apart.
+        """Return which rows are no repetition.
+
+        Rows without an id whose time is a whole second are never taken for one: two requests alike in the same second
+        are common, and a clock of seconds cannot tell them apart.
         """
         ids = hash_rows([columns["request_id"]], self._seed)
         contents = hash_rows([columns[name] for name in _TELLS_APART if name in columns], self._seed + 1)
@@ -318,7 +321,7 @@ _COUNTED: Final = (_REPEATED, _SHARED, _OUTSIDE, _FUTURE)
 
 
 def conform(table: pa.Table | pa.RecordBatch) -> pa.Table:
-    """A table of the user's own made into `exchange/1`: cast, completed, absent columns null, others left out.
+    """Return a table of the user's own made into `exchange/1`: cast, completed, absent columns null, others left out.
 
     Raises:
         LogError: a required column is absent, or a value cannot be read; `line` is the row, counted from 1.
@@ -355,13 +358,18 @@ def _typed_columns(
             columns[field.name] = pa.nulls(count, field.type)
     for name in REQUIRED:
         if columns[name].null_count:
-            for row in np.flatnonzero(columns[name].is_null().to_numpy(zero_copy_only=False)):
-                bad.setdefault(int(row), (name, MISSING))
+            for row in _rows_where(columns[name].is_null()):
+                bad.setdefault(row, (name, MISSING))
     replaced = pc.match_substring(columns["account"], "\ufffd")
     if pc.any(replaced).as_py():
-        for row in np.flatnonzero(replaced.fill_null(False).to_numpy(zero_copy_only=False)):
-            bad.setdefault(int(row), ("account", _REPLACED))
+        for row in _rows_where(replaced):
+            bad.setdefault(row, ("account", _REPLACED))
     return columns, bad
+
+
+def _rows_where(flags: pa.Array) -> list[int]:
+    found = np.flatnonzero(pc.fill_null(flags, pa.scalar(False)).to_numpy(zero_copy_only=False))
+    return [int(row) for row in found]
 
 
 def _completed(columns: dict[str, pa.Array], *, need_answer: bool) -> tuple[dict[str, pa.Array], npt.NDArray[np.bool_]]:

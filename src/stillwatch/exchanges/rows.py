@@ -6,16 +6,17 @@ Three readers make them, one for each form of file: parquet.py, lines.py (JSON) 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Final
 
 from stillwatch.errors import LogError
 from stillwatch.exchanges.columns import time_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from stillwatch.exchanges.dialects.dialect import Dialect, Exchange, Row
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from stillwatch.exchanges.dialects.dialect import Dialect, Exchange, Row
 
 HEAD_ROWS: Final = 50  # so many rows are looked at to know a file's dialect
 BATCH_BYTES: Final = 64 << 20
@@ -89,7 +90,7 @@ class Conversion:
             self._refuse(error, line, raw, 1)
 
     def rows(self, *, last: bool) -> Rows:
-        """The exchanges that are complete; at the end, all."""
+        """Return the exchanges that are complete; at the end, all."""
         waiting = len(self._open) - (0 if last else _OPEN_EXCHANGES)
         for name in list(self._open)[: max(0, waiting)]:
             self._done.append(self._open.pop(name))

@@ -10,7 +10,7 @@ import csv
 import io
 from functools import partial
 from itertools import chain, islice
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -30,7 +30,7 @@ _Record = tuple[int, list[str]]
 
 
 def read_table(file: LogFile, intake: Intake) -> Iterator[Rows]:
-    """The rows of a CSV file.
+    """Read the rows of a CSV file.
 
     Raises:
         LogError: after the last readable row, where the file breaks off.
@@ -87,7 +87,7 @@ class _Text:
 
 
 def _records(text: _Text, file: LogFile, intake: Intake) -> Iterator[_Record]:
-    """Records with the line that they begin on; what is none is refused."""
+    """Yield records with the line that they begin on; what is none is refused."""
     csv.field_size_limit(_LONGEST_FIELD)  # of the whole process; its default of 128 KiB is less than a long prompt
     lines = text.lines()
     first = next(lines, None)
@@ -109,7 +109,7 @@ def _records(text: _Text, file: LogFile, intake: Intake) -> Iterator[_Record]:
 
 
 def _whole(records: Iterator[_Record], fields: int, text: _Text, file: LogFile, intake: Intake) -> Iterator[_Record]:
-    """Records with as many fields as the header has; a last one without its line end only if it is surely complete."""
+    """Yield records with as many fields as the header has; a last one without its line end only if surely complete."""
     held = next(records, None)
     while held is not None:
         following = next(records, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stillwatch.errors import UsageError
 from stillwatch.exchanges.dialects.anthropic import ANTHROPIC
@@ -15,15 +15,16 @@ from stillwatch.exchanges.dialects.vllm import VLLM
 from stillwatch.exchanges.schema import EXCHANGE
 
 if TYPE_CHECKING:
-    from stillwatch.exchanges.dialects.dialect import Dialect, Row
     from collections.abc import Iterable
+
+    from stillwatch.exchanges.dialects.dialect import Dialect, Row
 
 DIALECTS: Final[tuple[Dialect, ...]] = (EXCHANGE_V1, OPENTELEMETRY, LITELLM, ANTHROPIC, OPENAI, VLLM, ENVOY)
 _TELLING: Final = 3  # so many columns of exchange/1 make a row one of it, though a required one is missing
 
 
 def dialect_named(name: str) -> Dialect:
-    """The dialect of this name.
+    """Return the dialect of this name.
 
     Raises:
         UsageError: there is none.
@@ -36,7 +37,7 @@ def dialect_named(name: str) -> Dialect:
 
 
 def recognised(rows: Iterable[Row]) -> Dialect | None:
-    """The dialect of the first row that any dialect knows as its own."""
+    """Return the dialect of the first row that any dialect knows as its own."""
     kept = list(rows)
     for row in kept:
         for dialect in DIALECTS:

@@ -27,7 +27,7 @@ _INSIDE: Final = tuple(
 
 
 def client_address(*logged: object) -> str | None:
-    """The first of these that names an address outside private networks; else the first that names any address.
+    """Return the first of these that names an address outside private networks; else the first that names any address.
 
     Args:
         logged: what was logged, most trusted first: an address, with or without a port, or a list of addresses as

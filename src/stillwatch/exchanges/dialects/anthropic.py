@@ -8,7 +8,7 @@ reasoning handle. Tokens read from and written to the provider's cache are input
 
 from __future__ import annotations
 
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stillwatch.exchanges.dialects.dialect import Dialect, Exchange, Row, count, first, known, mapping
 from stillwatch.exchanges.dialects.messages import content_text, conversation

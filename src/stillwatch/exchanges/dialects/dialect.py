@@ -39,7 +39,7 @@ class Dialect:
 
 
 def unreadable(field: str | None, reason: str) -> LogError:
-    """The error of a row; the reader adds the file and the line."""
+    """Return the error of a row; the reader adds the file and the line."""
     return LogError(reason, path="", field=field)
 
 
@@ -47,7 +47,7 @@ def unreadable(field: str | None, reason: str) -> LogError:
 
 
 def mapping(value: object) -> Row:
-    """An object as it is, one written as JSON text, or one that Parquet gave as pairs; nothing for anything else."""
+    """Return an object, also one written as JSON text or given as pairs by Parquet; nothing for anything else."""
     value = _parsed(value, "{")
     if isinstance(value, Mapping):
         return value
@@ -57,13 +57,13 @@ def mapping(value: object) -> Row:
 
 
 def sequence(value: object) -> list[object]:
-    """A list as it is, or one written as JSON text; nothing for anything else."""
+    """Return a list as it is, or one written as JSON text; nothing for anything else."""
     value = _parsed(value, "[")
     return value if isinstance(value, list) else []
 
 
 def first(row: Row, *names: str) -> object:
-    """The first of these fields that says something; a name with dots is looked up as it stands, then step by step."""
+    """Return the first of these fields that says something; dotted names are tried as they stand, then step by step."""
     for name in names:
         value = row.get(name)
         if value is None and "." in name:
@@ -83,7 +83,7 @@ def count(value: object) -> object:
 
 
 def known(fields: Iterable[tuple[str, object]]) -> Exchange:
-    """The columns that have a value."""
+    """Return the columns that have a value."""
     return {name: value for name, value in fields if value is not None and value != ""}
 
 
@@ -105,7 +105,7 @@ def operation(name: object) -> object:
 
 
 def operation_of_path(path: object) -> str | None:
-    """The operation that an HTTP path asks for, e.g. `chat` for `/v1/chat/completions`; None for other paths."""
+    """Return the operation that an HTTP path asks for, e.g. `chat` for `/v1/chat/completions`; None for other paths."""
     if not isinstance(path, str):
         return None
     bare = path.partition("?")[0].rstrip("/")

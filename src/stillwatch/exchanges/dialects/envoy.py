@@ -9,7 +9,7 @@ word for nothing. Requests to other paths than those of a model API tell of no e
 
 from __future__ import annotations
 
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stillwatch.exchanges.dialects.address import client_address
 from stillwatch.exchanges.dialects.dialect import Dialect, Exchange, Row, first, known, operation, operation_of_path

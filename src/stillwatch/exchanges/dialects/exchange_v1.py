@@ -6,7 +6,7 @@ Every column may be absent but `time` and `account`; columns of other names are 
 
 from __future__ import annotations
 
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stillwatch.exchanges.dialects.dialect import Dialect, Exchange, Row
 from stillwatch.exchanges.schema import EXCHANGE, REQUIRED, VERSION

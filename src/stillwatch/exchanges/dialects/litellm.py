@@ -8,7 +8,7 @@ With `turn_off_message_logging` content is absent.
 
 from __future__ import annotations
 
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stillwatch.exchanges.dialects.address import client_address
 from stillwatch.exchanges.dialects.dialect import Dialect, Exchange, Row, first, known, mapping, operation, sequence

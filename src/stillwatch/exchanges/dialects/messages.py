@@ -38,7 +38,7 @@ class Conversation:
     reasoning_handle: str | None
 
     def columns(self) -> list[tuple[str, object]]:
-        """The same as columns of `exchange/1`."""
+        """Return the same as columns of `exchange/1`."""
         return [
             ("system", self.system),
             ("prompt", self.prompt),
@@ -67,7 +67,10 @@ def conversation(messages: object, system: object = None) -> Conversation:
         handle = _handle(message) or handle
         if not isinstance(role, str):
             continue
-        text = content_text(message.get("content", message.get("parts")))
+        content = message.get("content", message.get("parts"))
+        if isinstance(content, str) and content in REDACTED:
+            continue  # redaction leaves one message, whatever there was
+        text = content_text(content)
         if role in _SYSTEM:
             systems += [text] if text else []
             continue
@@ -80,7 +83,7 @@ def conversation(messages: object, system: object = None) -> Conversation:
 
 
 def content_text(content: object) -> str | None:
-    """The text of a message's content: a text, or the text parts of a list of parts, a line each."""
+    """Return the text of a message's content: a text, or the text parts of a list of parts, a line each."""
     if isinstance(content, str) and not (content[:1] == "[" and sequence(content)):
         return None if content in REDACTED else content or None
     texts = []
@@ -94,7 +97,7 @@ def content_text(content: object) -> str | None:
 
 
 def _handle(message: Row) -> str | None:
-    """A reasoning block that only the provider can read, sent back by the client."""
+    """Return a reasoning block that only the provider can read, sent back by the client."""
     blocks = [message, *sequence(message.get("thinking_blocks")), *sequence(message.get("reasoning_details"))]
     content = message.get("content", message.get("parts"))
     blocks += content if isinstance(content, list) else []

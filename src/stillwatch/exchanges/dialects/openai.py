@@ -82,12 +82,12 @@ def pair(row: Row) -> Pair:
 
 
 def _single(value: object) -> object:
-    """A header's value; some logs keep a list of them."""
+    """Return a header's value; some logs keep a list of them."""
     return value[0] if isinstance(value, list) and value else value
 
 
 def envelope(found: Pair) -> Exchange:
-    """The columns that stand beside request and response: who, when, from where, with what."""
+    """Return the columns that stand beside request and response: who, when, from where, with what."""
     row, request, response, headers = found.row, found.request, found.response, found.headers
     asked = request.get("conversation")
     return known(
@@ -129,7 +129,7 @@ def envelope(found: Pair) -> Exchange:
 
 
 def sampling(request: Row) -> list[tuple[str, object]]:
-    """The sampling parameters of an OpenAI-style body as columns."""
+    """Return the sampling parameters of an OpenAI-style body as columns."""
     logprobs = request.get("logprobs")
     top = request.get("top_logprobs")
     if top is None and logprobs is not None:  # completions: how many; chat: whether

@@ -13,8 +13,6 @@ line, since it is the HTTP server's span that knows. Attributes of the resource 
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -94,24 +92,17 @@ def _convert(row: Row) -> Iterator[Exchange]:
 
 
 def _plain(value: object) -> object:
-    """An AnyValue unwrapped; int64 comes as text (proto3's JSON mapping)."""
-    wrapped = mapping(value)
-    if "intValue" in wrapped:
-        whole = wrapped["intValue"]
-        return int(whole) if isinstance(whole, str) and whole.lstrip("-").isdigit() else whole
-    for kind in ("stringValue", "boolValue", "doubleValue"):
-        if kind in wrapped:
-            return wrapped[kind]
-    if "arrayValue" in wrapped:
-        return [_plain(item) for item in sequence(mapping(wrapped["arrayValue"]).get("values"))]
-    if "kvlistValue" in wrapped:
-        return _attributes(mapping(wrapped["kvlistValue"]).get("values"))
-    if "bytesValue" in wrapped:
-        try:
-            return base64.b64decode(str(wrapped["bytesValue"]), validate=True)
-        except (binascii.Error, ValueError):
-            return None
-    return None
+    """Return an AnyValue unwrapped; int64 comes as text (proto3's JSON mapping)."""
+    for kind, inner in mapping(value).items():
+        if kind in {"stringValue", "boolValue", "doubleValue"}:
+            return inner
+        if kind == "intValue":
+            return int(inner) if isinstance(inner, str) and inner.lstrip("-").isdigit() else inner
+        if kind == "arrayValue":
+            return [_plain(item) for item in sequence(mapping(inner).get("values"))]
+        if kind == "kvlistValue":
+            return _attributes(mapping(inner).get("values"))
+    return None  # nothing, or bytes, which no attribute read here has
 
 
 def _attributes(pairs: object) -> dict[str, object]:
@@ -152,11 +143,9 @@ def _from_spans(resource: Row) -> Iterator[Exchange]:
         if not _tells(said):
             continue
         for event in map(mapping, sequence(span.get("events"))):
-            inner = _attributes(event.get("attributes"))
-            for name in ("gen_ai.prompt", "gen_ai.completion"):
-                said.setdefault(name, inner.get(name))
-            if event.get("name") == _DETAILS:
-                said = {**inner, **said}
+            for name, value in _attributes(event.get("attributes")).items():
+                if event.get("name") == _DETAILS or name in {"gen_ai.prompt", "gen_ai.completion"}:
+                    said.setdefault(name, value)
         failed = mapping(span.get("status")).get("code") in {2, "STATUS_CODE_ERROR"}
         merged = {**shared, **clients.get(span.get("traceId"), {}), **said}
         exchange = _exchange(merged, failed=failed)

@@ -1,6 +1,7 @@
-"""vLLM's request log, written as JSON records (`vllm serve --enable-log-requests --enable-log-outputs
---logging-config.formatter json`, or any Python logging configuration with a JSON formatter). Pure.
+"""vLLM's request log, written as JSON records. Pure.
 
+It is written by `vllm serve --enable-log-requests --enable-log-outputs --logging-config.formatter json`, or with any
+Python logging configuration that has a JSON formatter and a date format with the year in it.
 A record is `{"asctime": ..., "levelname": ..., "message": ...}`. Three messages tell of a request, and share its id:
 
     Received request ID: params: SamplingParams(...), lora_request: ...      (before 0.11 with the prompt in it)
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stillwatch.exchanges.dialects.dialect import Dialect, Exchange, Row, first, known, unreadable
 from stillwatch.exchanges.dialects.messages import conversation
