@@ -93,7 +93,7 @@ def _open_fleet(world: World, rng: np.random.Generator, plan: Campaign) -> Fleet
             life = rng.exponential(1 / plan.bans_per_day) if plan.bans_per_day else np.inf
             lives.append((slot, begin, min(last, begin + life)))
             begin += life + rng.exponential(0.05)  # somebody has to notice and sign up again
-    slot, begins, ends = (np.array(column) for column in zip(*lives, strict=True))
+    place, begins, ends = (np.array(column) for column in zip(*lives, strict=True))
     rows = len(lives)
     country = places.countries(rng, np.zeros(rows, dtype=np.int64))
     born = rng.uniform(-20, -2) + plan.start_day
@@ -125,7 +125,7 @@ def _open_fleet(world: World, rng: np.random.Generator, plan: Campaign) -> Fleet
     }
     return Fleet(
         account=account,
-        slot=slot.astype(np.int64),
+        slot=place.astype(np.int64),
         begin=begins,
         end=ends,
         country=country,
@@ -232,6 +232,8 @@ def _sweep(
     row = fleet.working(few, time)
     alive = time < fleet.end[row]
     row, time, rows = row[alive], time[alive], int(alive.sum())
+    if not rows:
+        return
     tried = rng.integers(0, len(variants), rows)
     weak = rng.random(len(variants))  # how often each wording is refused; the winner hardly ever
     chance = np.clip(weak / weak.mean() * plan.sweep.refused, 0.0, 1.0)
@@ -275,7 +277,7 @@ def _send(
     world.write_down(
         rng,
         fleet.account[row],
-        time,
+        np.where(time < fleet.end[row], time, -1.0),  # a banned account's calls lie outside the log
         task,
         client=fleet.clients_of(rng, row),
         address=fleet.addresses_of(rng, row),
@@ -316,5 +318,6 @@ def _serve_customers(
         client=lambda _, number: fleet.clients_of(rng, number - fleet.account[0]),
         address=lambda _, number: fleet.addresses_of(rng, number - fleet.account[0]),
         begins=np.full(len(persons), plan.start_day),
+        until=lambda number: fleet.end[number - fleet.account[0]],
         harvest=harvest,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from stillwatch.simulate.wording import Floats, Integers
 
@@ -24,7 +25,7 @@ class Sittings:
 
     who: Integers
     time: Floats
-    goes_on: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    goes_on: npt.NDArray[np.bool_]
 
 
 def sittings(
@@ -89,7 +90,7 @@ def _running(pause: Floats, group: Integers) -> Floats:
     return out
 
 
-def turns(goes_on: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Integers:
+def turns(goes_on: npt.NDArray[np.bool_]) -> Integers:
     """Count which turn of its conversation each request is, from 1, where rows follow one another."""
     at = np.arange(len(goes_on))
     start = np.maximum.accumulate(np.where(goes_on, 0, at))
@@ -108,4 +109,5 @@ def steady(rng: np.random.Generator, counts: Integers, begin: Floats, end: Float
 def volumes(rng: np.random.Generator, mean: Floats | float, rows: int, *, spread: float = 1.1) -> Integers:
     """Draw how much each of `rows` people asks: at least once, `mean` on average, a few far more (log-normal)."""
     rate = np.asarray(mean) * np.exp(rng.normal(0.0, spread, rows) - spread**2 / 2)
-    return 1 + rng.poisson(np.minimum(rate, 40.0 * np.asarray(mean) + 5.0))
+    counts: Integers = 1 + rng.poisson(np.minimum(rate, 40.0 * np.asarray(mean) + 5.0))
+    return counts

@@ -16,7 +16,7 @@ from stillwatch.simulate import clients, hours, places
 from stillwatch.simulate.clients import Clients, Parameters
 from stillwatch.simulate.persons import INTERESTS, Persons, draw_languages, gather, speak
 from stillwatch.simulate.places import Addresses
-from stillwatch.simulate.wording import LANGUAGES, Habits, Integers, Texts, fill_in, load_wording
+from stillwatch.simulate.wording import LANGUAGES, Floats, Habits, Integers, Texts, fill_in, load_wording
 from stillwatch.simulate.world import World, cards, handles, organizations, usual_domains
 
 NEVER = np.inf
@@ -47,7 +47,7 @@ def converse(
     rng: np.random.Generator,
     persons: Persons,
     mean: float,
-    account: Callable[[Integers, npt.NDArray[np.float64]], Integers],
+    account: Callable[[Integers, Floats], Integers],
     *,
     client: Callable[[Integers, Integers], Clients],
     address: Callable[[Integers, Integers], Addresses],
@@ -57,8 +57,9 @@ def converse(
     goes_on: float = 0.5,
     loops: float = 0.0,
     tools: int = 0,
-    begins: npt.NDArray[np.float64] | None = None,
-    adopts: npt.NDArray[np.float64] | None = None,
+    begins: Floats | None = None,
+    adopts: Floats | None = None,
+    until: Callable[[Integers], Floats] | None = None,
     output: tuple[float, float] = (5.3, 0.9),
     harvest: bool = False,
 ) -> None:
@@ -79,6 +80,7 @@ def converse(
         tools: tools offered.
         begins: the day each person starts.
         adopts: the day each person takes the new model; drawn if left out.
+        until: the day on which each row's account stops; never if left out.
         output: mean and deviation of the logarithm of answer tokens.
         harvest: the requests feed a campaign.
     """
@@ -106,6 +108,7 @@ def converse(
         adopts = np.full(rows, NEVER)
     kept = parameters or clients.parameters(rng, rows)
     number = account(who, sat.time)
+    time = sat.time if until is None else np.where(sat.time < until(number), sat.time, -1.0)  # -1 is outside the log
     at = np.arange(asked)
     opening = np.maximum.accumulate(np.where(sat.goes_on, 0, at)) if asked else at
     handle = None
@@ -115,7 +118,7 @@ def converse(
     world.write_down(
         rng,
         number,
-        sat.time,
+        time,
         speak(rng, persons, who, sat.goes_on, loops=loops),
         client=client(who, number),
         address=address(who, number),
@@ -175,7 +178,7 @@ def make_apps(world: World) -> None:
     """Applications: users bring their own accounts, the application its system prompt, client and parameters."""
     plan = world.scenario.ordinary.apps
     rng, apps = world.stream("apps"), world.scaled(plan.count)
-    size = np.clip((plan.users * (rng.pareto(1.6, apps) + 0.4) * 0.9).astype(np.int64), 3, 40 * plan.users)
+    size = np.clip((plan.users * (rng.pareto(1.6, apps) + 0.4) / 2.07).astype(np.int64), 3, 40 * plan.users)
     of = np.repeat(np.arange(apps), size)
     main = draw_languages(rng, apps, world.scenario.languages)
     strange = rng.random(len(of)) < 0.15  # most users speak the application's language
@@ -206,7 +209,7 @@ def make_offices(world: World) -> None:
     """Companies: seats behind one line, on one card, in one organization, at office hours."""
     plan = world.scenario.ordinary.offices
     rng, offices = world.stream("offices"), world.scaled(plan.count)
-    size = np.clip((plan.seats * (rng.pareto(1.8, offices) + 0.45) * 0.9).astype(np.int64), 3, 20 * plan.seats)
+    size = np.clip((plan.seats * (rng.pareto(1.8, offices) + 0.45) / 1.7).astype(np.int64), 3, 20 * plan.seats)
     of = np.repeat(np.arange(offices), size)
     language = draw_languages(rng, offices, world.scenario.languages)
     country = places.countries(rng, language)
@@ -317,7 +320,7 @@ def make_pipelines(world: World) -> None:
         created=start[of] - rng.uniform(0, 60, len(of)),
         payment=[card[p] for p in of.tolist()],
         email_domain=[domain[p] for p in of.tolist()],
-        organization=[firm[p] if named[p] else None for p in of.tolist()],  # type: ignore[misc]  # some name none
+        organization=[firm[p] if named[p] else None for p in of.tolist()],
         verified=(rng.random(lines) < 0.6)[of],
     )
     begin = np.maximum(start, 0.0)

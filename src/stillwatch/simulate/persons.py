@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,6 +19,7 @@ from stillwatch.simulate.wording import (
     Floats,
     Habits,
     Integers,
+    Language,
     Texts,
     fill_in,
     join,
@@ -40,8 +42,10 @@ class Persons:
         leaning: cumulated weight of each interest.
         habits: favourite phrases.
         own_words: two made-up names a person (where it works, what it works on), one after the other.
-        greets, closes, explains, pastes, repeats: how often it does so, from 0 to 1.
+        greets, closes, fronts, explains, adds, pastes, repeats: how often it does so, from 0 to 1: greets first, closes
+            with a wish, tells its situation before it asks, after it, adds a second remark, pastes papers, asks again.
         lower: writes in lower case only.
+        untidy: leaves the last stop away.
         hour: favourite hour of its own day.
     """
 
@@ -53,17 +57,20 @@ class Persons:
     own_words: Texts
     greets: Floats
     closes: Floats
+    fronts: Floats
     explains: Floats
+    adds: Floats
     pastes: Floats
     repeats: Floats
-    lower: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    lower: npt.NDArray[np.bool_]
+    untidy: npt.NDArray[np.bool_]
     hour: Floats
 
     def __len__(self) -> int:
         return len(self.language)
 
 
-def draw_languages(rng: np.random.Generator, rows: int, shares: Mapping[str, float]) -> Integers:
+def draw_languages(rng: np.random.Generator, rows: int, shares: Mapping[Language, float]) -> Integers:
     """Draw a language for each row, as an index into `LANGUAGES`."""
     weight = np.array([shares.get(name, 0.0) for name in LANGUAGES])
     return rng.choice(len(LANGUAGES), rows, p=weight / weight.sum())
@@ -72,7 +79,7 @@ def draw_languages(rng: np.random.Generator, rows: int, shares: Mapping[str, flo
 def gather(
     rng: np.random.Generator,
     rows: int,
-    shares: Mapping[str, float],
+    shares: Mapping[Language, float],
     *,
     language: Integers | None = None,
     country: Integers | None = None,
@@ -102,10 +109,13 @@ def gather(
         own_words=_own_words(rng, np.repeat(language, 2)),
         greets=np.where(rng.random(rows) < 0.5, 0.0, rng.random(rows) * 0.8),
         closes=np.where(rng.random(rows) < 0.5, 0.0, rng.random(rows) * 0.7),
-        explains=rng.beta(2.0, 1.2, rows),
+        fronts=np.where(rng.random(rows) < 0.4, 0.05, rng.random(rows)),
+        explains=rng.beta(2.5, 1.0, rows),
+        adds=rng.beta(1.2, 1.2, rows),
         pastes=np.where(rng.random(rows) < 0.7, 0.0, rng.random(rows) * 0.3),
         repeats=np.where(never, 0.0, rng.beta(0.8, 10.0, rows)),
         lower=lower,
+        untidy=rng.random(rows) < 0.2,
         hour=np.full(rows, 13.5) if office else rng.normal(15.5, 3.0, rows),
     )
 
@@ -121,7 +131,7 @@ def speak(
     rng: np.random.Generator,
     persons: Persons,
     who: Integers,
-    goes_on: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    goes_on: npt.NDArray[np.bool_],
     *,
     loops: float = 0.0,
 ) -> Texts:
@@ -141,7 +151,7 @@ def speak(
     language, taste, habits = persons.language[who], persons.tastes[who, interest], persons.habits.of(who)
     own = persons.own_words.take(pa.array(2 * who + rng.integers(0, 2, rows)))
 
-    def some(purpose: str, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Texts:
+    def some(purpose: str, wanted: npt.NDArray[np.bool_]) -> Texts:
         index = np.flatnonzero(wanted)
         given = {"own": own.take(pa.array(index))}
         texts = fill_in(rng, purpose, language[index], taste[index], habits=habits.of(index), given=given)
@@ -149,10 +159,13 @@ def speak(
 
     short = goes_on & (rng.random(rows) < 0.65)
     ask = join([some("asks", ~short), some("followups", short)])
+    fronted = (rng.random(rows) < persons.fronts[who]) & ~goes_on
     parts = [
         some("greetings", (rng.random(rows) < persons.greets[who]) & ~goes_on),
+        some("contexts", fronted),
         ask,
-        some("contexts", (rng.random(rows) < persons.explains[who]) & ~short),
+        some("contexts", (rng.random(rows) < persons.explains[who]) & ~short & ~fronted),
+        some("contexts", rng.random(rows) < persons.adds[who]),
         _pasted(rng, language, taste, (rng.random(rows) < persons.pastes[who]) & ~short),
         some("closings", rng.random(rows) < persons.closes[who]),
     ]
@@ -164,12 +177,11 @@ def speak(
         )
         prompt = join([prompt, gap, part])
     prompt = pc.if_else(pa.array(persons.lower[who]), pc.utf8_lower(prompt), prompt)
+    prompt = pc.if_else(pa.array(persons.untidy[who]), pc.utf8_rtrim(prompt, characters=".?!。？؟"), prompt)
     return prompt.take(pa.array(_said_before(rng, persons, who, goes_on, opening, loops)))
 
 
-def _pasted(
-    rng: np.random.Generator, language: Integers, taste: Floats, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> Texts:
+def _pasted(rng: np.random.Generator, language: Integers, taste: Floats, wanted: npt.NDArray[np.bool_]) -> Texts:
     """Make pasted papers for the rows that are wanted: mails, notes, tickets between quotation marks."""
     index = np.flatnonzero(wanted)
     quote = pa.scalar('\n"""\n', pa.large_string())
@@ -183,7 +195,7 @@ def _said_before(
     rng: np.random.Generator,
     persons: Persons,
     who: Integers,
-    goes_on: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    goes_on: npt.NDArray[np.bool_],
     opening: Integers,
     loops: float,
 ) -> Integers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 
 from stillwatch.errors import ScenarioError
 from stillwatch.exchanges.schema import ACCOUNT, EXCHANGE, REQUIRED
-from stillwatch.simulate.wording import load_wording
+from stillwatch.simulate.wording import Language, load_wording
 
 SCHEMA = "stillwatch.scenario/1"
 
@@ -30,7 +30,6 @@ Rate = Annotated[float, Meta(gt=0, le=100_000)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Days = Annotated[float, Meta(gt=0, le=366)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,60}$")]
-Language = Literal["en", "zh", "ja", "es", "de", "ar"]
 TaskKind = Literal["maths", "coding", "instructions", "questions", "tools", "safety", "documents", "customers"]
 
 
@@ -208,7 +207,7 @@ class Scenario(Part, frozen=True):
     start: date
     days: Days
     about: str = ""
-    languages: dict[Language, Annotated[float, Meta(ge=0)]] = msgspec.field(
+    languages: Mapping[Language, Annotated[float, Meta(ge=0)]] = msgspec.field(
         default_factory=lambda: {"en": 0.66, "zh": 0.1, "es": 0.08, "ja": 0.06, "de": 0.06, "ar": 0.04}
     )
     models: Models = Models()

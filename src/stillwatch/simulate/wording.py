@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,8 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Texts: TypeAlias = Any  # a pyarrow array of large_string; pyarrow ships no types
 
-LANGUAGES = ("en", "zh", "ja", "es", "de", "ar")
+Language: TypeAlias = Literal["en", "zh", "ja", "es", "de", "ar"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh", "ja", "es", "de", "ar")
 TASK_KINDS = ("maths", "coding", "instructions", "questions", "tools", "safety", "documents")
 ELICITED = ("plain", "reasoning", "rubric", "cleaning", "replay", "tools", "logits")
 
@@ -182,10 +183,29 @@ class Wording:
         return pc.utf8_capitalize(name)
 
     def tasks(self, rng: np.random.Generator, kinds: Sequence[str], rows: int) -> Texts:
-        """Make a pile of tasks, of all `kinds` alike; nearly all differ from one another."""
+        """Make a pile of tasks, of all `kinds` alike, hardly any of them twice."""
+        pile = self._draw_tasks(rng, kinds, rows, rider=0.5)
+        for _ in range(4):  # what came up twice is drawn anew
+            number = pile.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+            first = np.zeros(rows, dtype=np.bool_)
+            first[np.unique(number, return_index=True)[1]] = True
+            twice = np.flatnonzero(~first)
+            if not len(twice):
+                break
+            fresh = self._draw_tasks(rng, kinds, len(twice), rider=1.0)
+            source = np.arange(rows)
+            source[twice] = rows + np.arange(len(twice))
+            pile = pa.concat_arrays([pile, fresh]).take(pa.array(source))
+        return pile
+
+    def _draw_tasks(self, rng: np.random.Generator, kinds: Sequence[str], rows: int, *, rider: float) -> Texts:
         kind = rng.integers(0, len(kinds), rows)
         made = [self.fill(rng, f"tasks.{k}", self.any_topic(rng, int((kind == i).sum()))) for i, k in enumerate(kinds)]
-        return put_back(pa.concat_arrays(made), np.argsort(kind, kind="stable"))
+        task = put_back(pa.concat_arrays(made), np.argsort(kind, kind="stable"))
+        extended = np.flatnonzero(rng.random(rows) < rider)
+        gap = pa.scalar(self.joiner, pa.large_string())
+        extra = join([gap, self.fill(rng, "riders", self.any_topic(rng, len(extended)))])
+        return join([task, scatter(extra, extended, rows)])
 
     def any_topic(self, rng: np.random.Generator, rows: int) -> Integers:
         """Draw a topic for each row, all alike."""
@@ -275,7 +295,7 @@ def load_wording(language: str) -> Wording:
     if language != "en":
         spare = {name: lines for name, lines in _read("en")["task_pools"].items() if name not in tables}
         tables |= {name: _everywhere(_lines(text), len(topics)) for name, text in spare.items()}
-    frames = {name: _frames(data[name]) for name in ("greetings", "closings", "asks", "contexts", "followups")}
+    frames = {name: _frames(data[name]) for name in ("greetings", "closings", "asks", "contexts", "followups", "riders")}
     for part in ("apps", "pipelines", "tasks"):
         frames |= {f"{part}.{name}": _frames(text) for name, text in data[part].items()}
     for elicits, wrapper in data["harvest"].items():

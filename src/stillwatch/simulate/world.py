@@ -89,7 +89,7 @@ class World:
         created: Floats | None = None,
         payment: Sequence[str] | None = None,
         email_domain: Sequence[str] | None = None,
-        organization: Sequence[str] | None = None,
+        organization: Sequence[str | None] | None = None,
         tier: str = "pay-as-you-go",
         verified: _Bools | bool = False,
     ) -> Integers:
