@@ -28,6 +28,7 @@ from stillwatch.verdicts.evidence import (
     Member,
     Verdict,
 )
+from stillwatch.verdicts.innocent import EXPLANATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,6 +48,7 @@ VERDICTS: Final = {
 }
 _NEGLIGIBLE = 0.05  # bits; below what is shown, so a difference is rounding
 _SHORTEST_PREFIX = 3
+_EXPLANATIONS = frozenset(each.id for each in EXPLANATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +95,32 @@ def explain(findings: Findings, name: str, console: Console) -> None:
         _explain_account(appearance, console)
 
 
-def campaign_steps(finding: Finding, caps: dict[Family, float]) -> list[Step]:
-    """Give the steps from 0 bits to the finding's: its signals by family, and what the cap of each family takes off.
+def campaign_steps(finding: Finding, cap: float | None) -> list[Step]:
+    """Give the steps from 0 bits to the finding's: its signals by family, what the cap takes, what is explained away.
 
-    Where the caps are not known, or do not explain the whole difference, one last step does.
+    Args:
+        finding: the cohort.
+        cap: bits that a family can give or take at most; None where it is not known. What it leaves unexplained, and
+            whatever else the findings do not tell, is one last step, so that nothing is hidden.
+
     """
     steps: list[Step] = []
     total = 0.0
     for family, asks in FAMILIES.items():
-        members = sorted((each for each in finding.evidence if each.family is family), key=lambda each: -each.bits)
-        if not members:
+        signals, explanations = _of_family(finding.evidence, family)
+        if not signals and not explanations:
             continue
         steps.append(Step(f"{family.value}: {asks}", None))
-        steps += [Step(printable(each.signal), each.bits) for each in members]
-        subtotal = sum(each.bits for each in members)
-        cap = caps.get(family)
-        if cap is not None and subtotal > cap + _NEGLIGIBLE:
-            steps.append(Step(f"cap of {plain(cap)} bits", cap - subtotal, "dim"))
-            subtotal = cap
-        total += subtotal
+        steps += [Step(printable(each.signal), each.bits) for each in signals]
+        subtotal = sum(each.bits for each in signals)
+        capped = _capped(subtotal, cap)
+        if abs(subtotal - capped) >= _NEGLIGIBLE:
+            steps.append(Step(f"cap of {plain(abs(capped))} bits", capped - subtotal, "dim"))
+        steps += [Step(printable(each.signal), each.bits) for each in explanations]
+        total += capped + sum(each.bits for each in explanations)
     rest = finding.bits - total
     if abs(rest) >= _NEGLIGIBLE:
-        label = "caps of the families" if rest < 0 and not caps else "rounding and limits"
+        label = "cap of each family" if rest < 0 and cap is None else "not told apart in the findings"
         steps += [Step("all families together", None), Step(label, rest, "dim")]
     return steps
 
@@ -128,14 +134,22 @@ def account_steps(member: Member) -> list[Step]:
     return steps
 
 
-def family_caps(settings: dict[str, str | float | int | bool]) -> dict[Family, float]:
-    """Give the caps of the families, as the scan's settings name them: `cap.work`, `cap.asking` and so on."""
-    caps: dict[Family, float] = {}
-    for family in Family:
-        cap = settings.get(f"cap.{family.value}")
-        if isinstance(cap, (int, float)):
-            caps[family] = float(cap)
-    return caps
+def _of_family(evidence: Sequence[Evidence], family: Family) -> tuple[list[Evidence], list[Evidence]]:
+    """Give a family's signals, strongest first, and the innocent explanations that take away from it."""
+    members = sorted((each for each in evidence if each.family is family), key=lambda each: -each.bits)
+    return (
+        [each for each in members if each.signal not in _EXPLANATIONS],
+        [each for each in members if each.signal in _EXPLANATIONS],
+    )
+
+
+def _capped(bits: float, cap: float | None) -> float:
+    return bits if cap is None else max(-cap, min(cap, bits))
+
+
+def _setting(findings: Findings, name: str) -> float | None:
+    value = findings.scan.settings.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 # ---- finding the name
@@ -204,11 +218,11 @@ def _explain_finding(finding: Finding, findings: Findings, console: Console) -> 
     show(console, indented(pairs(facts)))
     show(console, Text())
     show(console, heading("How the evidence adds up, in bits (each bit doubles the odds)"))
-    show(console, indented(waterfall(campaign_steps(finding, family_caps(scan.settings)), finding.bits, console)))
+    show(console, indented(waterfall(campaign_steps(finding, _setting(findings, "family_cap")), finding.bits, console)))
     show(console, Text())
     show(console, heading("Verdict"))
     show(console, indented(Text(sentence(finding.reason), style="bold")))
-    show(console, indented(Text(_sides(finding))))
+    show(console, indented(Text(_sides(finding, findings))))
     show(console, Text())
     show(console, indented(pairs([*strength(finding), ("Held against", Text(printable(scan.baseline)))])))
     show(console, Text())
@@ -335,12 +349,26 @@ def _members_said(finding: Finding) -> str:
     return f"{count(len(finding.accounts))} ({count(len(finding.left_out))} more with its marks stayed out)"
 
 
-def _sides(finding: Finding) -> str:
-    content = sum(each.bits for each in finding.evidence if each.family in CONTENT_SIDE)
-    coordination = sum(each.bits for each in finding.evidence if each.family in COORDINATION_SIDE)
+def _sides(finding: Finding, findings: Findings) -> str:
+    cap = _setting(findings, "family_cap")
+
+    def strongest(side: frozenset[Family]) -> str:
+        bits = {}
+        for family in side:
+            signals, explanations = _of_family(finding.evidence, family)
+            if signals or explanations:
+                given = _capped(sum(each.bits for each in signals), cap)
+                bits[family] = given + sum(each.bits for each in explanations)
+        if not bits:
+            return "nothing"
+        family = max(bits, key=lambda each: bits[each])
+        return f"{signed(bits[family])} bits ({family.value})"
+
+    side, total = _setting(findings, "side"), _setting(findings, "total")
+    needed = f", {plain(side)} bits on each and {plain(total)} in all" if side is not None and total is not None else ""
     return (
-        f"A campaign needs both sides: what is asked speaks with {signed(content)} bits (work, asking),"
-        f" coordination with {signed(coordination)} bits (dealing, linkage), before caps."
+        f"A campaign needs both sides{needed}. What is asked gives {strongest(CONTENT_SIDE)};"
+        f" acting as one gives {strongest(COORDINATION_SIDE)}."
     )
 
 

@@ -44,6 +44,8 @@ KINDS: Final = {
     "pipeline": "one customer's batch jobs",
     "reseller": "customers of a reseller",
     "agent": "users of one agent",
+    "crowd": "paid workers of one crowd",
+    "people": "people who have little else in common",
 }
 
 _VERDICT_STYLE: Final = {Verdict.CAMPAIGN: "bold red", Verdict.WATCH: "bold yellow", Verdict.CLEARED: "bold green"}
