@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,12 @@ from stillwatch.simulate import clients, hours, places
 from stillwatch.simulate.clients import Clients, Parameters
 from stillwatch.simulate.ordinary import NEVER, converse
 from stillwatch.simulate.persons import gather
-from stillwatch.simulate.places import Addresses
-from stillwatch.simulate.scenario import Campaign
 from stillwatch.simulate.wording import Floats, Integers, Texts, Wording, load_wording
 from stillwatch.simulate.world import World, cards, handles, organizations
+
+if TYPE_CHECKING:
+    from stillwatch.simulate.places import Addresses
+    from stillwatch.simulate.scenario import Campaign
 
 _LENGTHS = {"plain": 5.9, "reasoning": 6.6, "rubric": 4.9, "cleaning": 6.2, "replay": 6.4, "tools": 6.1, "logits": 0.0}
 _TOOL_STEPS = 2.5  # requests that a tool task takes, on average
@@ -34,6 +36,7 @@ class Fleet:
         client: of each account.
         line: address of each account, if it has one of its own.
         exits: addresses that all share; None if each has its own.
+
     """
 
     account: Integers
@@ -70,7 +73,7 @@ def make_campaign(world: World, plan: Campaign) -> None:
     begin = plan.start_day
     winners = rng.permutation(wording.variants(plan.elicits))
     if plan.sweep is not None:
-        _sweep(world, rng, plan, fleet, wording, winners[: plan.sweep.variants])
+        _sweep(world, rng, plan, fleet, wording=wording, variants=winners[: plan.sweep.variants])
         begin += plan.sweep.days
         winners = winners[: 1 + plan.sweep.variants // 6]
     if plan.wording == "fixed":
@@ -78,7 +81,7 @@ def make_campaign(world: World, plan: Campaign) -> None:
     if "customers" in plan.tasks:
         _serve_customers(world, rng, plan, fleet, plan.requests_per_day, harvest=True)
         return
-    _main_run(world, rng, plan, fleet, wording, winners, begin)
+    _main_run(world, rng, plan, fleet, wording=wording, winners=winners, begin=begin)
     if plan.cover:
         _serve_customers(world, rng, plan, fleet, plan.requests_per_day * plan.cover / (1 - plan.cover), harvest=False)
 
@@ -145,7 +148,7 @@ def _fleet_clients(rng: np.random.Generator, plan: Campaign, rows: int) -> Clien
 
 
 def _schedule(
-    world: World, rng: np.random.Generator, plan: Campaign, fleet: Fleet, begin: Floats, counts: Integers
+    world: World, rng: np.random.Generator, plan: Campaign, fleet: Fleet, *, begin: Floats, counts: Integers
 ) -> tuple[Integers, Floats]:
     """Lay the requests of each account into its life: account row and time of each, by time."""
     if plan.schedule == "flat":
@@ -180,6 +183,7 @@ def _main_run(
     rng: np.random.Generator,
     plan: Campaign,
     fleet: Fleet,
+    *,
     wording: Wording,
     winners: Integers,
     begin: float,
@@ -189,7 +193,7 @@ def _main_run(
     pace *= plan.requests_per_day / pace.mean() / (_TOOL_STEPS if plan.elicits == "tools" else 1.0)
     begins = np.maximum(fleet.begin, begin)
     counts = rng.poisson(pace[fleet.slot] * np.maximum(0.0, fleet.end - begins))
-    row, time = _schedule(world, rng, plan, fleet, begins, counts)
+    row, time = _schedule(world, rng, plan, fleet, begin=begins, counts=counts)
     rows = len(row)
     if not rows:
         return
@@ -212,7 +216,7 @@ def _main_run(
         on = np.zeros(rows, dtype=np.bool_)
         on[1:] = (rng.random(rows - 1) < 0.45) & (np.diff(time) < hours.STALE_DAYS)
         turn, follows = hours.turns(on), np.where(on, np.arange(rows) - 1, -1)
-    _send(world, rng, plan, fleet, row, time, task, turns=2 * turn - 1, follows=follows)
+    _send(world, rng, plan, fleet, row=row, time=time, task=task, turns=2 * turn - 1, follows=follows)
 
 
 def _sweep(
@@ -220,6 +224,7 @@ def _sweep(
     rng: np.random.Generator,
     plan: Campaign,
     fleet: Fleet,
+    *,
     wording: Wording,
     variants: Integers,
 ) -> None:
@@ -239,7 +244,7 @@ def _sweep(
     chance = np.clip(weak / weak.mean() * plan.sweep.refused, 0.0, 1.0)
     chance[: 1 + len(variants) // 6] *= 0.05
     task = wording.wrap(rng, plan.elicits, wording.tasks(rng, plan.tasks, rows), variants[tried])
-    _send(world, rng, plan, fleet, row, time, task, refused=rng.random(rows) < chance[tried])
+    _send(world, rng, plan, fleet, row=row, time=time, task=task, refused=rng.random(rows) < chance[tried])
 
 
 def _send(
@@ -247,10 +252,10 @@ def _send(
     rng: np.random.Generator,
     plan: Campaign,
     fleet: Fleet,
+    *,
     row: Integers,
     time: Floats,
     task: Texts,
-    *,
     turns: Integers | int = 1,
     follows: Integers | None = None,
     refused: npt.NDArray[np.bool_] | bool = False,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from stillwatch.simulate.wording import Floats, Integers
+if TYPE_CHECKING:
+    from stillwatch.simulate.wording import Floats, Integers
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ _LIBRARIES = (  # name, versions in use, TLS stacks they are met with
     ("Anthropic/JS 0.{}.0", range(55, 70), ("node22",)),
     ("python-httpx/0.{}.0", range(24, 29), ("python-openssl3",)),
     ("python-requests/2.{}.0", range(28, 34), ("urllib3",)),
-    ("langchain-openai/1.{}.0", range(0, 6), ("python-openssl3",)),
+    ("langchain-openai/1.{}.0", range(6), ("python-openssl3",)),
     ("axios/1.{}.0", range(5, 12), ("node20",)),
-    ("okhttp/5.{}.0", range(0, 3), ("android",)),
+    ("okhttp/5.{}.0", range(3), ("android",)),
     ("Go-http-client/2.0", range(1), ("go123",)),
     ("curl/8.{}.1", range(4, 13), ("curl",)),
     ("aiohttp/3.{}.0", range(9, 14), ("python-openssl3",)),

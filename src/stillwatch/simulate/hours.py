@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from stillwatch.simulate.wording import Floats, Integers
+if TYPE_CHECKING:
+    from stillwatch.simulate.wording import Floats, Integers
 
 SESSION_GAP_DAYS = 110.0 / 86_400  # mean pause between two questions of one sitting
 STALE_DAYS = 1_800.0 / 86_400  # nobody goes on with a conversation after half an hour
@@ -21,6 +23,7 @@ class Sittings:
         who: for each request, the person.
         time: days since the start.
         goes_on: whether it continues the conversation of the request before it.
+
     """
 
     who: Integers
@@ -54,6 +57,7 @@ def sittings(
         goes_on: probability that a request continues the one before it in the same sitting.
         office: weekends are free.
         begins: the day on which each person starts; from the first day if left out.
+
     """
     people = len(counts)
     begins = np.zeros(people) if begins is None else begins

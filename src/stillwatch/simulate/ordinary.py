@@ -5,7 +5,7 @@ None of this is a campaign, however coordinated it looks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from stillwatch.simulate.persons import INTERESTS, Persons, draw_languages, gath
 from stillwatch.simulate.places import Addresses
 from stillwatch.simulate.wording import LANGUAGES, Floats, Habits, Integers, Texts, fill_in, load_wording
 from stillwatch.simulate.world import World, cards, handles, organizations, usual_domains
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NEVER = np.inf
 
@@ -71,7 +74,8 @@ def converse(
         persons: who.
         mean: requests of a person over the whole log, on average.
         account: from person and time of each row to its account.
-        client, address: from person and account of each row.
+        client: from person and account of each row.
+        address: from person and account of each row.
         parameters: one set a person; drawn if left out.
         system: number of each person's system prompt.
         office: no weekends.
@@ -83,6 +87,7 @@ def converse(
         until: the day on which each row's account stops; never if left out.
         output: mean and deviation of the logarithm of answer tokens.
         harvest: the requests feed a campaign.
+
     """
     rows = len(persons)
     if not rows:
@@ -366,6 +371,7 @@ def _templated(
         lines: how many templates.
         fresh: for each template, whether its documents are always new rather than a stock of its own.
         stock: documents in such a stock.
+
     """
     rows = len(line)
     own = line * stock + rng.integers(0, stock, rows)
@@ -396,7 +402,7 @@ def _machine(rng: np.random.Generator, rows: int) -> Parameters:
 
 
 def make_evaluators(world: World) -> None:
-    """Evaluators: the same public items, the same harness, many of them on release day."""
+    """Laboratories: the same public items, the same harness, many of them on release day."""
     plan = world.scenario.ordinary.evaluators
     rng, labs = world.stream("evaluators"), world.scaled(plan.count)
     english = load_wording("en")
@@ -509,7 +515,7 @@ def make_agents(world: World) -> None:
 
 
 def make_resellers(world: World) -> None:
-    """Aggregators: one account each, and behind it people of all sorts."""
+    """Resale: one account each, and behind it people of all sorts."""
     plan = world.scenario.ordinary.resellers
     rng, shops = world.stream("resellers"), world.scaled(plan.count)
     behind = max(1, int(plan.requests_per_day * world.days / 10))

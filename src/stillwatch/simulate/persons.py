@@ -5,8 +5,8 @@ A person is not an account: a reseller's one account, or a proxy's hundreds, car
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,11 @@ from stillwatch.simulate.wording import (
     scatter,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 INTERESTS = 4  # at most so many topics a person
+_STOPS = ".?!。\uff1f\u061f"  # the last two are the Chinese and the Arabic question mark
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Persons:
         lower: writes in lower case only.
         untidy: leaves the last stop away.
         hour: favourite hour of its own day.
+
     """
 
     language: Integers
@@ -92,9 +97,11 @@ def gather(
         rng: where chance comes from.
         rows: how many.
         shares: share of each language.
-        language, country: given where a whole group has the same.
+        language: given where a whole group has the same.
+        country: given where a whole group has the same.
         tastes: `INTERESTS` columns, where a group shares its topics.
         office: keeps office hours.
+
     """
     language = draw_languages(rng, rows, shares) if language is None else language
     weight = rng.dirichlet(np.full(INTERESTS, 0.45), rows) if rows else np.zeros((0, INTERESTS))
@@ -143,6 +150,7 @@ def speak(
         who: for each row, the person.
         goes_on: rows that continue the conversation of the row before.
         loops: share of continuing rows that carry the opening prompt again, as tool loops do.
+
     """
     rows = len(who)
     at = np.arange(rows)
@@ -177,8 +185,8 @@ def speak(
         )
         prompt = join([prompt, gap, part])
     prompt = pc.if_else(pa.array(persons.lower[who]), pc.utf8_lower(prompt), prompt)
-    prompt = pc.if_else(pa.array(persons.untidy[who]), pc.utf8_rtrim(prompt, characters=".?!。？؟"), prompt)
-    return prompt.take(pa.array(_said_before(rng, persons, who, goes_on, opening, loops)))
+    prompt = pc.if_else(pa.array(persons.untidy[who]), pc.utf8_rtrim(prompt, characters=_STOPS), prompt)
+    return prompt.take(pa.array(_said_before(rng, persons, who, goes_on=goes_on, opening=opening, loops=loops)))
 
 
 def _pasted(rng: np.random.Generator, language: Integers, taste: Floats, wanted: npt.NDArray[np.bool_]) -> Texts:
@@ -195,6 +203,7 @@ def _said_before(
     rng: np.random.Generator,
     persons: Persons,
     who: Integers,
+    *,
     goes_on: npt.NDArray[np.bool_],
     opening: Integers,
     loops: float,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterator, Mapping
-from datetime import date
+from collections.abc import Iterator, Mapping  # noqa: TC003 - msgspec reads the annotations
+from datetime import date  # noqa: TC003 - msgspec reads the annotations
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -228,6 +228,7 @@ def load_scenario(source: Path | str) -> Scenario:
     Raises:
         ScenarioError: no such file or name, no YAML, or a field that says something wrong; the text names
             the file and the field, or the line where YAML itself is broken.
+
     """
     if isinstance(source, str) and source in bundled():
         text = resources.files(__package__).joinpath("scenarios", f"{source}.yaml").read_text(encoding="utf-8")
@@ -251,6 +252,7 @@ def parse_scenario(text: str, *, where: str) -> Scenario:
 
     Raises:
         ScenarioError: as `load_scenario`.
+
     """
     try:
         data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader that also refuses a key given twice
@@ -293,7 +295,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _unknown_keys(data: object, kind: Any, path: str) -> Iterator[str]:
+def _unknown_keys(data: object, kind: object, path: str) -> Iterator[str]:
     """Find keys that no field has, with the nearest field as a suggestion."""
     if get_origin(kind) in (Union, types.UnionType):
         kind = next((option for option in get_args(kind) if option is not type(None)), kind)
@@ -328,12 +330,26 @@ def _contradictions(scenario: Scenario) -> Iterator[str]:
     """Find what is well-formed but cannot be meant."""
     if not sum(scenario.languages.values()):
         yield "languages: at least one needs a share above 0"
+    yield from _omit_contradictions(scenario)
+    yield from _model_contradictions(scenario)
+    names = [campaign.name for campaign in scenario.campaigns]
+    for number, campaign in enumerate(scenario.campaigns):
+        for field, why in _campaign_contradictions(scenario, campaign):
+            yield f"campaigns[{number}].{field}: {why}"
+        if campaign.name in names[:number]:
+            yield f"campaigns[{number}].name: `{campaign.name}` is the name of another campaign"
+
+
+def _omit_contradictions(scenario: Scenario) -> Iterator[str]:
     known = set(EXCHANGE.names) | set(ACCOUNT.names)
     for name in scenario.omit:
         if name in REQUIRED or name not in known:
             near = difflib.get_close_matches(name, sorted(known - set(REQUIRED)), 1, 0.55)
             why = "cannot be left out" if name in REQUIRED else "no such column"
             yield f"omit: `{name}`: {why}" + (f"; did you mean `{near[0]}`?" if near and name not in REQUIRED else "")
+
+
+def _model_contradictions(scenario: Scenario) -> Iterator[str]:
     models = scenario.models
     if not models.current:
         yield "models.current: at least one model is needed"
@@ -343,12 +359,6 @@ def _contradictions(scenario: Scenario) -> Iterator[str]:
         yield f"models.release_day: {models.release_day:g} is after the last of {scenario.days:g} days"
     if scenario.ordinary.rush.count and models.new is None:
         yield "ordinary.rush: needs models.new and models.release_day"
-    names = [campaign.name for campaign in scenario.campaigns]
-    for number, campaign in enumerate(scenario.campaigns):
-        for field, why in _campaign_contradictions(scenario, campaign):
-            yield f"campaigns[{number}].{field}: {why}"
-        if campaign.name in names[:number]:
-            yield f"campaigns[{number}].name: `{campaign.name}` is the name of another campaign"
 
 
 def _campaign_contradictions(scenario: Scenario, campaign: Campaign) -> Iterator[tuple[str, str]]:

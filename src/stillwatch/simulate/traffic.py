@@ -6,13 +6,17 @@ The same scenario, seed and scale give the same tables, byte for byte, on the sa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from stillwatch.errors import UsageError
 from stillwatch.simulate.campaigns import make_campaign
 from stillwatch.simulate.ordinary import make_ordinary
-from stillwatch.simulate.scenario import Scenario
 from stillwatch.simulate.world import World
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stillwatch.simulate.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,12 @@ class Traffic:
         accounts: a pyarrow table of `exchanges.schema.ACCOUNT`, sorted by account.
         truth: a pyarrow table of `world.TRUTH`: who belongs to what. Never shown to a scan.
         scenario, seed, scale: what it was made from.
+
     """
 
-    exchanges: Any
-    accounts: Any
-    truth: Any
+    exchanges: pa.Table
+    accounts: pa.Table
+    truth: pa.Table
     scenario: Scenario
     seed: int
     scale: float
@@ -44,6 +49,7 @@ def simulate(scenario: Scenario, *, seed: int, scale: float = 1.0) -> Traffic:
 
     Raises:
         UsageError: the seed is negative or the scale not above 0.
+
     """
     if seed < 0:
         raise UsageError(f"the seed must not be negative, got {seed}")

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -87,6 +89,7 @@ class Wording:
         topics: number of topics that people talk about.
         tables: by slot name.
         frames: by purpose: `asks`, `contexts`, `tasks.maths`, `harvest.reasoning.openings`, ...
+
     """
 
     language: str
@@ -115,6 +118,7 @@ class Wording:
             frame: for each row, which frame; drawn, by habit where there is one, if left out.
             habits: for each row, its speaker's; without them every phrase is equally likely.
             given: slots that are filled already, a text a row.
+
         """
         frames, rows = self.frames[purpose], len(topic)
         if frame is None:
@@ -127,7 +131,7 @@ class Wording:
             who = order[bounds[number] : bounds[number + 1]]
             if len(who):
                 own = habits.of(who) if habits else None
-                made.append(self._fill_frame(rng, parts, topic[who], own, who, given or {}))
+                made.append(self._fill_frame(rng, parts, topic[who], who, habits=own, given=given or {}))
         if not made:
             return pa.array([], pa.large_string())
         return put_back(pa.concat_arrays(made), order)
@@ -137,11 +141,11 @@ class Wording:
         rng: np.random.Generator,
         parts: Frame,
         topic: Integers,
-        habits: Habits | None,
         who: Integers,
+        *,
+        habits: Habits | None,
         given: Mapping[str, Texts],
     ) -> Texts:
-        rows = len(who)
         drawn: dict[tuple[str, int], Texts] = {}
         first: dict[str, Integers] = {}  # index drawn for the plain slot, so that `.2` can differ from it
         pieces: list[Any] = []
@@ -153,27 +157,36 @@ class Wording:
             if key not in drawn:
                 if part.table in given:
                     drawn[key] = given[part.table].take(pa.array(who))
-                elif part.table == "own":
-                    drawn[key] = self.made_up(rng, rows)
+                elif part.table in self.tables:
+                    drawn[key] = self._look_up(rng, part.table, topic, habits=habits, first=first)
                 elif part.high:
-                    drawn[key] = _digits(rng.integers(part.low, part.high + 1, rows))
-                elif part.table == "code":
-                    drawn[key] = _digits(rng.integers(100, 10_000, rows))
-                else:
-                    table = self.tables[part.table]
-                    size = table.size[topic]
-                    if part.table in first:
-                        index = (first[part.table] + 1 + (rng.random(rows) * (size - 1)).astype(np.int64)) % size
-                    elif habits:
-                        index = habits.prefer(rng, part.table, size)
-                    else:
-                        index = (rng.random(rows) * size).astype(np.int64)
-                    first.setdefault(part.table, index)
-                    drawn[key] = table.values.take(pa.array(table.start[topic] + index))
+                    drawn[key] = pa.array(rng.integers(part.low, part.high + 1, len(who))).cast(pa.large_string())
+                else:  # {own}: a name that nobody else uses
+                    drawn[key] = self.made_up(rng, len(who))
             pieces.append(drawn[key])
-        if all(isinstance(part, str) for part in parts):
-            return pa.array(["".join(str(part) for part in parts)] * rows, pa.large_string())
+        if not drawn:
+            return pa.array(["".join(str(part) for part in parts)] * len(who), pa.large_string())
         return join(pieces)
+
+    def _look_up(
+        self,
+        rng: np.random.Generator,
+        name: str,
+        topic: Integers,
+        *,
+        habits: Habits | None,
+        first: dict[str, Integers],
+    ) -> Texts:
+        table = self.tables[name]
+        size = table.size[topic]
+        if name in first:
+            index = (first[name] + 1 + (rng.random(len(topic)) * (size - 1)).astype(np.int64)) % size
+        elif habits:
+            index = habits.prefer(rng, name, size)
+        else:
+            index = (rng.random(len(topic)) * size).astype(np.int64)
+        first.setdefault(name, index)
+        return table.values.take(pa.array(table.start[topic] + index))
 
     def made_up(self, rng: np.random.Generator, rows: int) -> Texts:
         """Make names that nobody else uses (a firm, a project, a pet): two or three syllables a row."""
@@ -219,6 +232,7 @@ class Wording:
             elicits: one of `ELICITED`.
             task: a task a row.
             variant: for each row, which of `variants(elicits)` wrappers.
+
         """
         openings, middles, endings = (self.frames[f"harvest.{elicits}.{part}"] for part in _WRAPPER)
         rows, topic = len(task), self.any_topic(rng, len(task))
@@ -276,10 +290,6 @@ def join(parts: Sequence[Any]) -> Texts:
     return pc.binary_join_element_wise(*parts, pa.scalar("", pa.large_string()))
 
 
-def _digits(numbers: Integers) -> Texts:
-    return pa.array(numbers).cast(pa.large_string())
-
-
 @lru_cache(maxsize=len(LANGUAGES))
 def load_wording(language: str) -> Wording:
     """Read one of the package's languages.
@@ -295,7 +305,9 @@ def load_wording(language: str) -> Wording:
     if language != "en":
         spare = {name: lines for name, lines in _read("en")["task_pools"].items() if name not in tables}
         tables |= {name: _everywhere(_lines(text), len(topics)) for name, text in spare.items()}
-    frames = {name: _frames(data[name]) for name in ("greetings", "closings", "asks", "contexts", "followups", "riders")}
+    frames = {
+        name: _frames(data[name]) for name in ("greetings", "closings", "asks", "contexts", "followups", "riders")
+    }
     for part in ("apps", "pipelines", "tasks"):
         frames |= {f"{part}.{name}": _frames(text) for name, text in data[part].items()}
     for elicits, wrapper in data["harvest"].items():
@@ -370,6 +382,7 @@ def fill_in(
         frame: for each row, any number that stands for a frame in any language; drawn if left out.
         habits: for each row, its speaker's.
         given: slots that are filled already, a text a row.
+
     """
     order = np.argsort(language, kind="stable")
     bounds = np.searchsorted(language[order], np.arange(len(LANGUAGES) + 1))

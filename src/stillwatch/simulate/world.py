@@ -7,10 +7,9 @@ a campaign added to a scenario leaves the ordinary traffic as it was.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.exchanges.schema import ACCOUNT, EXCHANGE
-from stillwatch.simulate.clients import Clients, Parameters
 from stillwatch.simulate.places import CODES, Addresses
-from stillwatch.simulate.scenario import Scenario
-from stillwatch.simulate.wording import Floats, Integers, Texts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stillwatch.simulate.clients import Clients, Parameters
+    from stillwatch.simulate.scenario import Scenario
+    from stillwatch.simulate.wording import Floats, Integers, Texts
 
 TRUTH = pa.schema(
     [
@@ -50,6 +53,7 @@ class World:
         scenario: what is being made, at full scale.
         seed: where all chance comes from.
         scale: by how much numbers of accounts and groups are multiplied.
+
     """
 
     scenario: Scenario
@@ -103,9 +107,12 @@ class World:
             country: index into `places.COUNTRIES`, one for each.
             campaign: whose it is; empty for ordinary accounts.
             created: day of sign-up, 0 is the first day of the log; long ago if left out.
-            payment, email_domain, organization: one for each; if left out, an own card, a usual domain, none.
+            payment: a card for each; if left out, one of its own.
+            email_domain: a mail domain for each; if left out, a usual one.
+            organization: an organization for each; if left out, none.
             tier: the plan.
             verified: the provider knows who it is.
+
         """
         first = len(self._accounts.get("account", ()))
         created = -rng.exponential(220.0, rows) if created is None else created
@@ -133,7 +140,7 @@ class World:
         self._systems.extend(texts)
         return np.arange(len(self._systems) - len(texts), len(self._systems))
 
-    def models(self, rng: np.random.Generator, time: Floats, base: Integers, adopts: Floats) -> Any:
+    def models(self, rng: np.random.Generator, time: Floats, base: Integers, adopts: Floats) -> Texts:
         """Name the model of each row.
 
         Args:
@@ -141,6 +148,7 @@ class World:
             time: days.
             base: which of the current models, an index.
             adopts: day from which the row's user takes the new model; infinite for never.
+
         """
         models = self.scenario.models
         names = pa.array([*models.current, models.new or models.current[0]], pa.large_string())
@@ -159,7 +167,7 @@ class World:
         address: Addresses,
         country: Integers,
         parameters: Parameters,
-        model: Any,
+        model: Texts,
         output: Floats,
         system: Integers | int = 0,
         turns: Integers | int = 1,
@@ -179,16 +187,23 @@ class World:
             account: number of each row's account.
             time: days since the start.
             prompt: what is asked.
-            client, address, country, parameters, model: with what, from where.
+            client: with what.
+            address: from where.
+            country: index into `places.COUNTRIES`.
+            parameters: how the model is to answer.
+            model: which one.
             output: tokens that the answer would have if nothing cut it short.
             system: number of the system prompt.
             turns: messages in the request.
             follows: the row of this call whose answer is sent back; -1 for none.
-            tools, top_logprobs, logit_bias: as in `exchange/1`.
+            tools: how many are offered.
+            top_logprobs: as in `exchange/1`.
+            logit_bias: as in `exchange/1`, the number of biased tokens.
             choice_seed: the sampling seed, if one is sent.
             handle: reasoning handle sent back, null for none.
             refused: the model declines.
             harvest: the requests feed a campaign.
+
         """
         keep = np.flatnonzero((time >= 0) & (time < self.days))
         rows, total = len(keep), len(time)
@@ -342,13 +357,13 @@ def _digest(rng: np.random.Generator, rows: int, prefix: str) -> Texts:
     return pa.LargeStringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(data))
 
 
-def _stack(parts: list[Any]) -> Any:
+def _stack(parts: list[Any]) -> pa.Array:
     """Put the blocks' values of one column behind one another."""
     if all(isinstance(part, np.ndarray) for part in parts):
         return pa.array(np.concatenate(parts))
     return pa.concat_arrays([pa.array(part) if isinstance(part, np.ndarray) else part for part in parts])
 
 
-def _cast(values: Any, kind: Any) -> Any:
+def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
     values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     return values if values.type == kind else values.cast(kind)

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv
@@ -20,16 +18,25 @@ import pyarrow.parquet as pq
 
 from stillwatch.errors import OutputError, UsageError
 from stillwatch.simulate.scenario import as_yaml
-from stillwatch.simulate.traffic import Traffic
 from stillwatch.simulate.world import NEVER_MADE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from stillwatch.simulate.traffic import Traffic
 
 FORMATS = ("parquet", "jsonl", "csv")
 MARKER = "# made by `stillwatch simulate`"  # first words of scenario.yaml: the folder is ours to replace
 
 
 def write_traffic(
-    traffic: Traffic, folder: Path, *, format: str = "parquet", rows_per_file: int = 250_000
-) -> None:  # the option's name at the terminal
+    traffic: Traffic,
+    folder: Path,
+    *,
+    format: str = "parquet",  # noqa: A002 - the option's name at the terminal
+    rows_per_file: int = 250_000,
+) -> None:
     """Write a log, its accounts and the truth into a folder.
 
     Args:
@@ -41,6 +48,7 @@ def write_traffic(
     Raises:
         UsageError: the format is not known, or `rows_per_file` is below 1.
         OutputError: the folder holds something else, or cannot be written.
+
     """
     if format not in FORMATS:
         raise UsageError(f"format `{format}` is not known; there are {', '.join(FORMATS)}")
@@ -80,18 +88,18 @@ def _clear(folder: Path) -> None:
     (folder / "accounts.parquet").unlink(missing_ok=True)
 
 
-def _without(table: Any, names: Iterable[str]) -> Any:
+def _without(table: pa.Table, names: Iterable[str]) -> pa.Table:
     return table.drop_columns([name for name in table.column_names if name in set(names)])
 
 
-def _write_part(part: Any, path: Path, format: str) -> None:
-    if format == "parquet":
+def _write_part(part: pa.Table, path: Path, kind: str) -> None:
+    if kind == "parquet":
         pq.write_table(part, path, compression="zstd")
         return
     at = part.column_names.index("time")
     text = pa.compute.strftime(part["time"], format="%Y-%m-%dT%H:%M:%SZ")
     part = part.set_column(at, "time", text)
-    if format == "csv":
+    if kind == "csv":
         pa.csv.write_csv(part, path)
         return
     with path.open("w", encoding="utf-8") as out:
