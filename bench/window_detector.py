@@ -417,6 +417,7 @@ def main() -> None:
         SentenceEncoder(args.encoder) if args.encoder else HashedTfIdf(_prompts(quiet_arena.rows.slice(0, 200_000)))
     )
     rival = WindowDetector(encoder, quiet_arena, args.exchanges, args.seed)
+    del quiet_arena  # a gigabyte or two at full scale, and no longer needed
     print(f"the rival: {encoder.name}; thresholds from {rival.calibrated_on}", file=sys.stderr)
     results: list[Result] = []
     with TemporaryDirectory(prefix="baseline-") as folder:
