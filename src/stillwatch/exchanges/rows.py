@@ -79,7 +79,7 @@ class Conversion:
     def __init__(self, dialect: Dialect, refuse: Callable[[LogError, int | None, object, int], None]) -> None:
         self._dialect, self._refuse = dialect, refuse
         self._done: list[_Open] = []
-        self._open: dict[object, _Open] = {}
+        self._open: dict[str, _Open] = {}
 
     def add(self, row: Row, line: int | None, raw: object) -> None:
         """Take in one row of the log."""
@@ -101,7 +101,7 @@ class Conversion:
 
     def _enter(self, new: _Open) -> None:
         name = new.exchange.get("request_id")
-        if not self._dialect.pieces or name is None:
+        if not self._dialect.pieces or not isinstance(name, str):
             self._done.append(new)
             return
         found = self._open.get(name)

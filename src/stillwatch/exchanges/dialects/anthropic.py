@@ -26,7 +26,7 @@ def _recognises(row: Row) -> bool:
     if "request" not in row:
         return False
     return (
-        found.response.get("type") in {"message", "error"}
+        found.response.get("type") in ("message", "error")
         or "stop_reason" in found.response
         or "anthropic-version" in found.headers
         or "anthropic_version" in found.request

@@ -43,7 +43,7 @@ def _convert(row: Row) -> Iterator[Exchange]:
     if status == "failure":
         code = mapping(payload.get("error_information")).get("error_code")
         status = code if isinstance(code, int) or (isinstance(code, str) and code.isdigit()) else "failure"
-    answer = payload.get("response")
+    answer = payload.get("response") if payload.get("response") != "{}" else None  # an empty object in a table
     answered = response_columns(mapping(answer))
     if not mapping(answer).get("choices") and not mapping(answer).get("output"):
         text = content_text(answer) if isinstance(answer, str) else content_text(mapping(answer).get("content"))

@@ -13,8 +13,8 @@ from typing import Final
 from stillwatch.exchanges.dialects.dialect import Row, mapping, sequence
 from stillwatch.exchanges.digest import digest
 
-_SYSTEM: Final = frozenset({"system", "developer"})
-_TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text", "summary_text"})
+_SYSTEM: Final = ("system", "developer")
+_TEXT_PARTS: Final = ("text", "input_text", "output_text")  # no sets: what is looked up may be anything
 REDACTED: Final = frozenset({"redacted-by-litellm", "[redacted]", "REDACTED"})
 
 
@@ -77,7 +77,7 @@ def conversation(messages: object, system: object = None) -> Conversation:
         turns += 1
         if role == "user":
             prompt = text or prompt
-        elif role in {"assistant", "model"}:
+        elif role in ("assistant", "model"):
             reply = text or reply
     return Conversation("\n".join(systems) or None, prompt, turns, digest(reply), handle)
 
@@ -110,6 +110,6 @@ def _handle(message: Row) -> str | None:
             found = block.get("signature") or found
         elif kind == "redacted_thinking":
             found = block.get("data") or found
-        elif kind in {"reasoning", "reasoning.encrypted"}:
+        elif kind in ("reasoning", "reasoning.encrypted"):
             found = block.get("encrypted_content") or block.get("signature") or block.get("data") or found
     return found if isinstance(found, str) else None

@@ -52,9 +52,7 @@ _ASN: Final = ("client.as.number", "geo.as.number")
 _COUNTRY: Final = ("geo.country.iso_code", "client.geo.country_iso_code")
 _CLIENT: Final = (*_ACCOUNT, *_KEY, *_IP, *_AGENT, *_JA4, *_ASN, *_COUNTRY)
 _TELLING: Final = ("gen_ai.operation.name", "gen_ai.system", "gen_ai.provider.name", "gen_ai.request.model")
-_NO_EXCHANGE: Final = frozenset(
-    {"execute_tool", "invoke_agent", "create_agent", "invoke_workflow", "plan", "retrieval", "memory"}
-)
+_NO_EXCHANGE: Final = ("execute_tool", "invoke_agent", "create_agent", "invoke_workflow", "plan", "retrieval", "memory")
 _DETAILS: Final = "gen_ai.client.inference.operation.details"
 _MESSAGE_EVENTS: Final = {
     "gen_ai.system.message": "system",
@@ -134,11 +132,11 @@ def _from_spans(resource: Row) -> Iterator[Exchange]:
         (span, _attributes(span.get("attributes")))
         for span in _items(resource, ("scopeSpans", "instrumentationLibrarySpans"), "spans")
     ]
-    clients: dict[object, dict[str, object]] = defaultdict(dict)
+    clients: dict[str, dict[str, object]] = defaultdict(dict)
     for span, said in spans:
         for name in _CLIENT:
             if said.get(name) is not None:
-                clients[span.get("traceId")].setdefault(name, said[name])
+                clients[str(span.get("traceId"))].setdefault(name, said[name])
     for span, said in spans:
         if not _tells(said):
             continue
@@ -146,8 +144,8 @@ def _from_spans(resource: Row) -> Iterator[Exchange]:
             for name, value in _attributes(event.get("attributes")).items():
                 if event.get("name") == _DETAILS or name in {"gen_ai.prompt", "gen_ai.completion"}:
                     said.setdefault(name, value)
-        failed = mapping(span.get("status")).get("code") in {2, "STATUS_CODE_ERROR"}
-        merged = {**shared, **clients.get(span.get("traceId"), {}), **said}
+        failed = mapping(span.get("status")).get("code") in (2, "STATUS_CODE_ERROR")
+        merged = {**shared, **clients.get(str(span.get("traceId")), {}), **said}
         exchange = _exchange(merged, failed=failed)
         yield exchange | known([("request_id", _request_id(span)), ("time", span.get("startTimeUnixNano"))])
 
@@ -167,7 +165,7 @@ def _from_logs(resource: Row) -> Iterator[Exchange]:
     told: dict[str, list[tuple[Row, str, dict[str, object]]]] = defaultdict(list)
     for record in _items(resource, ("scopeLogs", "instrumentationLibraryLogs"), "logRecords"):
         said = _attributes(record.get("attributes"))
-        name = record.get("eventName") or said.get("event.name") or said.get("name")
+        name = str(record.get("eventName") or said.get("event.name") or said.get("name"))
         if name == _DETAILS:
             body = _plain(record.get("body"))
             inner = {str(key): value for key, value in body.items()} if isinstance(body, Mapping) else {}
@@ -175,7 +173,7 @@ def _from_logs(resource: Row) -> Iterator[Exchange]:
             exchange = _exchange({**shared, **inner, **said}, failed=said.get("error.type") is not None)
             yield exchange | known([("request_id", _request_id(record)), ("time", time)])
         elif (name in _MESSAGE_EVENTS or name == _CHOICE) and (request := _request_id(record)) is not None:
-            told[request].append((record, str(name), said))
+            told[request].append((record, name, said))
     for request, events in told.items():  # up to 1.36: an event a message, all under the span of the operation
         yield _from_message_events(shared, request, events)
 
