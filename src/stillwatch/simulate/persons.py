@@ -104,7 +104,7 @@ def gather(
 
     """
     language = draw_languages(rng, rows, shares) if language is None else language
-    weight = rng.dirichlet(np.full(INTERESTS, 0.45), rows) if rows else np.zeros((0, INTERESTS))
+    weight = rng.dirichlet(np.full(INTERESTS, 0.35), rows) if rows else np.zeros((0, INTERESTS))
     never = rng.random(rows) < 0.35
     lower = (rng.random(rows) < 0.25) & np.isin(language, [LANGUAGES.index(name) for name in ("en", "es")])
     return Persons(

@@ -167,7 +167,7 @@ class Campaign(Part, frozen=True):
 
     name: Name
     tasks: tuple[TaskKind, ...]
-    accounts: Some
+    accounts: Annotated[int, Meta(ge=2, le=1_000_000)]
     requests_per_day: Rate
     language: Language = "en"
     start_day: Annotated[float, Meta(ge=0, le=366)] = 0.0
@@ -318,7 +318,7 @@ def _unknown_keys(data: object, kind: object, path: str) -> Iterator[str]:
 
 def _readable(message: str) -> str:
     """Turn msgspec's `Expected ... - at `$.a[0].b`` into `a[0].b: expected ...`."""
-    found = re.fullmatch(r"(?s)(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", message)
+    found = re.fullmatch(r"(?s)(.*?)(?: - at (?:`key` in )?`\$\.?(.*)`)?", message)
     what, path = (found[1], found[2]) if found else (message, None)
     missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
     if missing:

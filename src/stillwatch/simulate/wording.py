@@ -76,7 +76,7 @@ class Habits:
 
     def prefer(self, rng: np.random.Generator, label: str, size: Integers) -> Integers:
         """Draw an index below `size` for each row; every speaker has favourites of its own."""
-        rank = (size * rng.random(len(size)) ** 2.5).astype(np.int64)
+        rank = (size * rng.random(len(size)) ** 3.5).astype(np.int64)
         return (rank * self.step + self.shift + zlib.crc32(label.encode())) % size
 
 

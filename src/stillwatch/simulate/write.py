@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -22,7 +24,6 @@ from stillwatch.simulate.world import NEVER_MADE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from stillwatch.simulate.traffic import Traffic
 
@@ -55,37 +56,48 @@ def write_traffic(
     if rows_per_file < 1:
         raise UsageError(f"rows_per_file must be at least 1, got {rows_per_file}")
     try:
-        _clear(folder)
-        exchanges, truth = folder / "exchanges", folder / "truth"
-        exchanges.mkdir(parents=True)
-        truth.mkdir()
-        head = f"{MARKER} --seed {traffic.seed} --scale {traffic.scale:g}\n"
-        (folder / "scenario.yaml").write_text(head + as_yaml(traffic.scenario), encoding="utf-8")
-        shown = _without(traffic.exchanges, (*traffic.scenario.omit, *NEVER_MADE))
-        for number, at in enumerate(range(0, max(1, shown.num_rows), rows_per_file)):
-            part = shown.slice(at, rows_per_file).combine_chunks()
-            _write_part(part, exchanges / f"part-{number:05d}.{format}", format)
-        pq.write_table(_without(traffic.accounts, traffic.scenario.omit), folder / "accounts.parquet")
-        pq.write_table(traffic.truth, truth / "accounts.parquet")
+        _refuse_foreign(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as staging:
+            _write_all(traffic, Path(staging), format, rows_per_file)
+            _replace(Path(staging), folder)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error}") from error
 
 
-def _clear(folder: Path) -> None:
-    """Make way for a new run, but only where an earlier one has been."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
+def _refuse_foreign(folder: Path) -> None:
+    """Stop where somebody else's files are."""
+    if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file")
-    if not any(folder.iterdir()):
+    if not folder.exists() or not any(folder.iterdir()):
         return
     marked = folder / "scenario.yaml"
     if not marked.is_file() or not marked.read_text(encoding="utf-8", errors="replace").startswith(MARKER):
         raise OutputError(f"{folder}: is not empty and was not made by `stillwatch simulate`; name another folder")
-    for name in ("exchanges", "truth"):
-        if (folder / name).exists():
-            shutil.rmtree(folder / name)
-    (folder / "accounts.parquet").unlink(missing_ok=True)
+
+
+def _write_all(traffic: Traffic, folder: Path, kind: str, rows_per_file: int) -> None:
+    exchanges, truth = folder / "exchanges", folder / "truth"
+    exchanges.mkdir()
+    truth.mkdir()
+    head = f"{MARKER} --seed {traffic.seed} --scale {traffic.scale:g}\n"
+    (folder / "scenario.yaml").write_text(head + as_yaml(traffic.scenario), encoding="utf-8")
+    shown = _without(traffic.exchanges, (*traffic.scenario.omit, *NEVER_MADE))
+    for number, at in enumerate(range(0, max(1, shown.num_rows), rows_per_file)):
+        part = shown.slice(at, rows_per_file).combine_chunks()
+        _write_part(part, exchanges / f"part-{number:05d}.{kind}", kind)
+    pq.write_table(_without(traffic.accounts, traffic.scenario.omit), folder / "accounts.parquet")
+    pq.write_table(traffic.truth, truth / "accounts.parquet")
+
+
+def _replace(staging: Path, folder: Path) -> None:
+    """Put what was written in the place of what an earlier run wrote; anything else in the folder stays."""
+    folder.mkdir(exist_ok=True)
+    for new in sorted(staging.iterdir()):
+        old = folder / new.name
+        if old.is_dir():
+            shutil.rmtree(old)
+        new.replace(old)
 
 
 def _without(table: pa.Table, names: Iterable[str]) -> pa.Table:
