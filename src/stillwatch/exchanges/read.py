@@ -177,12 +177,13 @@ class LogReader:
         self._rejects = Rejects(self._rejects_path, strict=self._strict)
         try:
             held: list[pa.RecordBatch] = []
+            rows = size = 0
             for file in self._files:
-                for batch in self._file(file):
-                    rows, size = sum(b.num_rows for b in held), sum(b.nbytes for b in held)
-                    if held and (rows + batch.num_rows > self._batch_rows or size + batch.nbytes > BATCH_BYTES):
+                for batch in self._sized(self._file(file)):
+                    rows, size = rows + batch.num_rows, size + batch.nbytes
+                    if held and (rows > self._batch_rows or size > BATCH_BYTES):
                         yield _together(held)
-                        held = []
+                        held, rows, size = [], batch.num_rows, batch.nbytes
                     held.append(batch)
                 self._bytes_done, self._bytes_here = self._bytes_done + file.size, 0
             if held:
@@ -216,6 +217,12 @@ class LogReader:
                 if batch.num_rows:
                     yield batch
 
+    def _sized(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the same rows in batches that are not too long."""
+        for batch in batches:
+            for begin in range(0, batch.num_rows, self._batch_rows):
+                yield batch if batch.num_rows <= self._batch_rows else batch.slice(begin, self._batch_rows)
+
     def _intake(self, file: LogFile) -> Intake:
         path = str(file.path)
 
@@ -243,11 +250,11 @@ class LogReader:
     def _advance(self, size: int) -> None:
         self._bytes_here = size
 
-    def _wanted(self, present: Iterable[str]) -> list[str]:
+    def _wanted(self, present: Iterable[str], identified: bool) -> list[str]:
         """Return the columns to read: those asked for, and those that answers, ids and telling rows apart need."""
         there = set(present)
         names = {*self._schema.names, *_TELLS_APART, *REQUIRED, "request_id"}
-        if "request_id" not in there:
+        if not identified:
             names |= set(_MADE_OF)
         if "answer" in names:
             names.add("response")
@@ -300,7 +307,7 @@ class LogReader:
         are common, and a clock of seconds cannot tell them apart.
         """
         ids = hash_rows([columns["request_id"]], self._seed)
-        contents = hash_rows([columns[name] for name in _TELLS_APART if name in columns], self._seed + 1)
+        contents = hash_rows(_these(columns, _TELLS_APART), self._seed + 1)
         keep = np.ones(len(ids), np.bool_)
         entered = np.ones(len(ids), np.bool_)
         if made.any():
@@ -386,10 +393,16 @@ def _completed(columns: dict[str, pa.Array], *, need_answer: bool) -> tuple[dict
     ids = columns.get("request_id")
     if ids is not None and not ids.null_count:
         return done, np.zeros(count, np.bool_)
-    names = _row_names(hash_rows([columns[n] for n in _MADE_OF if n in columns], _MADE_ID_SEED))
+    names = _row_names(hash_rows(_these(columns, _MADE_OF), _MADE_ID_SEED))
     done["request_id"] = names if ids is None else pc.coalesce(ids, names)
     made = np.ones(count, np.bool_) if ids is None else ids.is_null().to_numpy(zero_copy_only=False)
     return done, made
+
+
+def _these(columns: Mapping[str, pa.Array], names: Iterable[str]) -> list[pa.Array]:
+    """Return these columns, absent ones null, so that a row hashes alike whatever else its file has."""
+    count = len(columns["time"])
+    return [columns[n] if n in columns else pa.nulls(count, EXCHANGE.field(n).type) for n in names]
 
 
 def _row_names(hashes: npt.NDArray[np.uint64]) -> pa.Array:

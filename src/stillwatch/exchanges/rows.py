@@ -44,7 +44,7 @@ class Intake:
 
     Attributes:
         known: the dialect of a file whose first rows are these; raises DialectError where there is none.
-        wanted: which of the columns that a file in `exchange/1` has are to be read.
+        wanted: which of the columns that a file in `exchange/1` has are to be read; and whether its rows bear ids.
         refuse: a row, or so many of them, cannot be read: the error, its line, the row as it stood, how many.
         progress: so many bytes of the file have been read.
         cut: the file ends in half a line, which is left out: the line, and as much of it as there is.
@@ -53,7 +53,7 @@ class Intake:
     """
 
     known: Callable[[Sequence[Row]], Dialect]
-    wanted: Callable[[Iterable[str]], list[str]]
+    wanted: Callable[[Iterable[str], bool], list[str]]
     refuse: Callable[[LogError, int | None, object, int], None]
     progress: Callable[[int], None]
     cut: Callable[[int, object], None]

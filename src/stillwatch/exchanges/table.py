@@ -47,7 +47,7 @@ def read_table(file: LogFile, intake: Intake) -> Iterator[Rows]:
     head = list(islice(whole, HEAD_ROWS))
     dialect = intake.known([dict(zip(header, row, strict=True)) for _, row in head] or [dict.fromkeys(header)])
     conversion = Conversion(dialect, intake.refuse)
-    wanted = intake.wanted(header)
+    wanted = intake.wanted(header, "request_id" in header)
     places = [header.index(name) for name in wanted]
     for some in _grouped(chain(head, whole)):
         if dialect is EXCHANGE_V1:
@@ -74,6 +74,7 @@ class _Text:
 
     def __init__(self, file: LogFile, intake: Intake) -> None:
         self.broken: LogError | None = None
+        self.ended = False
         self.ends_whole = True
         self._file, self._intake = file, intake
 
@@ -84,6 +85,7 @@ class _Text:
                 yield from io.StringIO(block.data.decode("utf-8", "replace"), newline="\n")
         except LogError as error:
             self.broken = error
+        self.ended = True
 
 
 def _records(text: _Text, file: LogFile, intake: Intake) -> Iterator[_Record]:
@@ -100,7 +102,12 @@ def _records(text: _Text, file: LogFile, intake: Intake) -> Iterator[_Record]:
             record = next(reader, None)
         except csv.Error as error:
             count = max(1, reader.line_num - line + 1)  # a quote that is never closed swallows all lines to the end
-            intake.refuse(LogError(f"broken CSV: {error}", path=str(file.path)), line, None, count)
+            half = text.ended and (text.broken is not None or not text.ends_whole)
+            if half and (count == 1 or text.broken is not None or grew(file)):
+                intake.cut(line, None)
+                text.ends_whole = True  # what came before it is whole
+            else:
+                intake.refuse(LogError(f"broken CSV: {error}", path=str(file.path)), line, None, count)
             continue
         if record is None:
             return
