@@ -209,8 +209,18 @@ def test_foreign_files_of_a_folder_are_skipped_and_named(tmp_path: Path) -> None
     table, report = _table(tmp_path)
     assert table.num_rows == 1
     assert report.rejected == 0
-    skipped = {Path(note.split(": ")[0]).name for note in report.notes}
-    assert skipped == {"README.md", "_SUCCESS", "chart.png", "package.json", "empty.jsonl", "notes.txt"}
+    skipped = {
+        Path(path).name: note.split(": ")[0] for note in report.notes for path in note.split(": ")[1].split(", ")
+    }
+    assert skipped == {
+        "README.md": "skipped, no log by its name",
+        "_SUCCESS": "skipped, no log by its name",
+        ".part-0.parquet.crc": "skipped, no log by its name",
+        "chart.png": "skipped, neither Parquet, JSON nor CSV",
+        "notes.txt": "skipped, neither Parquet, JSON nor CSV",
+        "empty.jsonl": "skipped, empty",
+        "package.json": "skipped, in no dialect known",
+    }
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n  \n", b"\xef\xbb\xbf"])
@@ -552,14 +562,14 @@ def test_the_window_takes_in_its_start_and_leaves_out_its_end(tmp_path: Path) ->
         table, report = _table(_write(tmp_path / name, rows), since=since, until=until.replace(tzinfo=None))
         assert _ids(table) == ["req-2", "req-3", "req-4"]
         assert report.rows == 3
-        assert report.notes == ("7 rows outside the time window passed over",)
+        assert report.notes == ("rows passed over as outside the time window: 7",)
 
 
 def test_times_in_the_future_are_kept_and_counted(tmp_path: Path) -> None:
     rows = [_row(1), _row(2, time=(START + timedelta(days=2)).isoformat())]
     table, report = _table(_write(tmp_path / "log.jsonl", rows), now=START)
     assert table.num_rows == 2
-    assert report.notes == ("1 rows lie more than a day in the future: kept",)
+    assert report.notes == ("rows kept that lie more than a day in the future: 1",)
     assert _table(tmp_path / "log.jsonl")[1].notes == ()
 
 
@@ -573,7 +583,7 @@ def test_repeated_rows_are_dropped_and_counted(tmp_path: Path, name: str) -> Non
     _write(tmp_path / f"b-{name}", rows[:5])
     table, report = _table(tmp_path)
     assert _ids(table) == sorted(f"req-{i}" for i in range(50))
-    assert report.notes == ("15 repeated rows dropped: same request id, time, account and outcome",)
+    assert report.notes == ("repeated rows dropped (same request id, time, account and outcome): 15",)
 
 
 def test_rows_that_share_an_id_and_differ_are_kept_and_counted(tmp_path: Path) -> None:
@@ -581,8 +591,8 @@ def test_rows_that_share_an_id_and_differ_are_kept_and_counted(tmp_path: Path) -
     table, report = _table(_write(tmp_path / "log.jsonl", rows))
     assert table.num_rows == 3
     assert report.notes == (
-        "1 repeated rows dropped: same request id, time, account and outcome",
-        "2 rows bear the request id of another row and differ from it: kept",
+        "repeated rows dropped (same request id, time, account and outcome): 1",
+        "rows kept that bear the request id of another row and differ from it: 2",
     )
 
 
@@ -602,7 +612,7 @@ def test_without_ids_only_a_fine_clock_tells_repetitions(tmp_path: Path) -> None
     coarse = fine | {"time": "2026-03-02T09:00:00Z"}
     table, report = _table(_write(tmp_path / "log.jsonl", [fine, fine, coarse, coarse]))
     assert table.num_rows == 3
-    assert "1 repeated" in report.notes[0]
+    assert report.notes[0].endswith("outcome): 1")
 
 
 @pytest.mark.parametrize("name", ["log.jsonl", "log.csv", "log.parquet"])
@@ -633,7 +643,7 @@ def test_splitting_and_reordering_a_log_changes_nothing(
     table, report = _table(folder)
     whole, _ = _table(_write(folder / "whole.jsonl", rows))
     assert table.sort_by("request_id").equals(whole.sort_by("request_id"))
-    assert report.notes == ("2 repeated rows dropped: same request id, time, account and outcome",)
+    assert report.notes == ("repeated rows dropped (same request id, time, account and outcome): 2",)
 
 
 @settings(deadline=None, max_examples=60)  # machines are busy, files are written

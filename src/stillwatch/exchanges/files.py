@@ -86,20 +86,26 @@ def find_files(logs: Sequence[str | Path]) -> tuple[list[LogFile], list[str]]:
         for path, by_name in _named_by(log):
             named[path] = named.get(path, False) or by_name
     files: list[LogFile] = []
-    notes: list[str] = []
+    skipped: dict[str, list[Path]] = {}
     for path in sorted(named):
         found = _inspected(path, by_name=named[path])
         if isinstance(found, LogFile):
             files.append(found)
         else:
-            notes.append(found)
-    if not files and not any(note.endswith(_EMPTY) for note in notes):
-        passed = f": {notes[0]}" if notes else ""
-        raise InputError(f"no log files in {', '.join(str(log) for log in logs)}{passed}")
+            skipped.setdefault(found, []).append(path)
+    notes = [_note(reason, paths) for reason, paths in skipped.items()]
+    if not files and _EMPTY not in skipped:
+        raise InputError("; ".join([f"no log files in {', '.join(str(log) for log in logs)}", *notes]))
     return files, notes
 
 
+def _note(reason: str, paths: list[Path]) -> str:
+    more = f" and {len(paths) - _NAMED_AT_MOST} more" if len(paths) > _NAMED_AT_MOST else ""
+    return f"skipped, {reason}: {', '.join(str(path) for path in paths[:_NAMED_AT_MOST])}{more}"
+
+
 _EMPTY: Final = "empty"
+_NAMED_AT_MOST: Final = 8
 
 
 def _named_by(log: str | Path) -> Iterator[tuple[Path, bool]]:
@@ -107,7 +113,7 @@ def _named_by(log: str | Path) -> Iterator[tuple[Path, bool]]:
     try:
         if path.is_dir():
             for inside in path.rglob("*"):
-                if inside.is_file() and not any(p.startswith(".") for p in inside.relative_to(path).parts):
+                if inside.is_file():
                     yield inside.resolve(), False
         elif path.exists():
             yield path.resolve(), True
@@ -127,8 +133,8 @@ def _named_by(log: str | Path) -> Iterator[tuple[Path, bool]]:
 def _inspected(path: Path, *, by_name: bool) -> LogFile | str:
     """Return the file, or why it is passed over."""
     name = path.name.lower()
-    if not by_name and (name.startswith("_") or name.endswith((".crc", ".tmp", ".md", ".html"))):
-        return f"{path}: skipped, no log by its name"
+    if not by_name and (name.startswith(("_", ".")) or name.endswith((".crc", ".tmp", ".md", ".html"))):
+        return "no log by its name"
     try:
         size = path.stat().st_size
         with path.open("rb") as raw:
@@ -136,17 +142,17 @@ def _inspected(path: Path, *, by_name: bool) -> LogFile | str:
     except OSError as error:
         if by_name:
             raise InputError(f"{path}: {error.strerror}") from error
-        return f"{path}: skipped, {error.strerror}"
+        return f"{error.strerror}"
     if not size:
-        return f"{path}: skipped, {_EMPTY}"
+        return _EMPTY
     compression = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
     found = LogFile(path, size, Form.JSON, compression, by_name)
     suffix = Path(name.removesuffix(".gz").removesuffix(".zst")).suffix
     beginning = _beginning(found)
     if beginning is not None and not beginning.removeprefix(_BOM).strip() and len(beginning) < _PIECE_BYTES:
-        return f"{path}: skipped, {_EMPTY}"
+        return _EMPTY
     form = Form.PARQUET if head == b"PAR1" else _form(beginning or b"", suffix, by_name=by_name)
-    return f"{path}: skipped, neither Parquet, JSON nor CSV" if form is None else replace(found, form=form)
+    return "neither Parquet, JSON nor CSV" if form is None else replace(found, form=form)
 
 
 def _form(beginning: bytes, suffix: str, *, by_name: bool) -> Form | None:

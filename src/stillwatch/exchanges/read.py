@@ -35,7 +35,7 @@ from stillwatch.exchanges.parquet import read_parquet
 from stillwatch.exchanges.rejects import Rejects
 from stillwatch.exchanges.rows import BATCH_BYTES, Intake, Rows
 from stillwatch.exchanges.schema import EXCHANGE, REQUIRED
-from stillwatch.exchanges.seen import SeenRequests, hash_rows
+from stillwatch.exchanges.seen import SeenRequests, hash_rows, shared_by_chance
 from stillwatch.exchanges.table import read_table
 
 if TYPE_CHECKING:
@@ -152,7 +152,12 @@ class LogReader:
 
     def report(self) -> ReadReport:
         """Return what was read so far."""
-        counted = [text.format(self._counts[text]) for text in _COUNTED if self._counts[text]]
+        counts = +self._counts
+        if counts[_SHARED] < 4 * shared_by_chance(
+            self._rows
+        ):  # nothing to say: ids collide in the table, not in the log
+            del counts[_SHARED]
+        counted = [text.format(counts[text]) for text in _COUNTED if counts[text]]
         return ReadReport(
             rows=self._rows,
             rejected=self._rejects.rows,
@@ -204,7 +209,7 @@ class LogReader:
             except DialectError:
                 if file.named:
                     raise
-                self._notes.append(f"{path}: skipped, in no dialect known")
+                self._notes.append(f"skipped, in no dialect known: {path}")
                 return
             except LogError as error:  # the file breaks off; what came before is kept
                 self._rejects.add(error.reason, path=path, line=error.line, field=error.field)
@@ -266,7 +271,7 @@ class LogReader:
         columns, bad = _typed_columns(rows.columns, rows.count)
         for row in sorted(bad):
             field, reason = bad[row]
-            line, raw = rows.place(row)
+            line, raw = rows.place(row) if self._rejects.places else (None, None)
             self._rejects.add(reason, path=path, line=line, field=field, raw=raw)
         keep = np.ones(rows.count, np.bool_)
         keep[list(bad)] = False
@@ -320,10 +325,10 @@ class LogReader:
         return keep
 
 
-_REPEATED: Final = "{:,} repeated rows dropped: same request id, time, account and outcome"
-_SHARED: Final = "{:,} rows bear the request id of another row and differ from it: kept"
-_OUTSIDE: Final = "{:,} rows outside the time window passed over"
-_FUTURE: Final = "{:,} rows lie more than a day in the future: kept"
+_REPEATED: Final = "repeated rows dropped (same request id, time, account and outcome): {:,}"
+_SHARED: Final = "rows kept that bear the request id of another row and differ from it: {:,}"
+_OUTSIDE: Final = "rows passed over as outside the time window: {:,}"
+_FUTURE: Final = "rows kept that lie more than a day in the future: {:,}"
 _COUNTED: Final = (_REPEATED, _SHARED, _OUTSIDE, _FUTURE)
 
 

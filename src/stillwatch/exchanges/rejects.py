@@ -45,6 +45,11 @@ class Rejects:
                 raise OutputError(f"{path}: rejected rows cannot be kept: {error.strerror}") from error
 
     @property
+    def places(self) -> bool:
+        """Whether anybody will hear where a rejected row stood; finding out costs time where millions are."""
+        return self._strict or self._out is not None
+
+    @property
     def rows(self) -> int:
         """How many rows were rejected."""
         return self._reasons.total()

@@ -27,7 +27,10 @@ _FILL: Final = 0.75
 
 
 def _compiled(kernel: _Kernel) -> _Kernel:
-    return cast("_Kernel", numba.njit(cache=True, nogil=True)(kernel))
+    try:
+        return cast("_Kernel", numba.njit(cache=True, nogil=True)(kernel))
+    except RuntimeError:  # no folder that may be written: compile anew in every process
+        return cast("_Kernel", numba.njit(nogil=True)(kernel))
 
 
 class SeenRequests:
@@ -57,6 +60,11 @@ class SeenRequests:
         entered, shared = _admit(self._table, ids, contents, repeated)
         self._held += int(entered)
         return repeated, int(shared)
+
+
+def shared_by_chance(requests: int) -> float:
+    """Return how many of so many requests with ids of their own seem to share one, for 44 bits tell ids apart."""
+    return requests * requests / 2.0**45
 
 
 def hash_rows(columns: list[pa.Array], seed: int) -> Hashes:
