@@ -305,7 +305,7 @@ def test_a_bad_row_is_kept_aside_and_the_others_are_read(
 
 
 @pytest.mark.parametrize(
-    "line", [b"[1, 2]", b"7", b'"text"', b"null", b"nonsense", b'{"a": ', b"{'a': 1}", b"\xff\xfe"]
+    "line", [b"[1, 2]", b"7", b'"text"', b"null", b"nonsense", b'{"a": ', b"{'a': 1}", b"\xff\xfe", b'{"a":' * 20_000]
 )
 def test_lines_that_are_no_objects_are_rejected(tmp_path: Path, line: bytes) -> None:
     log = tmp_path / "log.jsonl"

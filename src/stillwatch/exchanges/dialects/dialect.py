@@ -48,6 +48,8 @@ def unreadable(field: str | None, reason: str) -> LogError:
 
 def mapping(value: object) -> Row:
     """Return an object, also one written as JSON text or given as pairs by Parquet; nothing for anything else."""
+    if isinstance(value, dict):  # as nearly always
+        return value
     value = _parsed(value, "{")
     if isinstance(value, Mapping):
         return value
@@ -58,6 +60,8 @@ def mapping(value: object) -> Row:
 
 def sequence(value: object) -> list[object]:
     """Return a list as it is, or one written as JSON text; nothing for anything else."""
+    if isinstance(value, list):
+        return value
     value = _parsed(value, "[")
     return value if isinstance(value, list) else []
 

@@ -6,7 +6,6 @@ gateways mix them. Text is what a person would read: pictures, tool calls and re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,10 +86,10 @@ def content_text(content: object) -> str | None:
     if isinstance(content, str) and not (content[:1] == "[" and sequence(content)):
         return None if content in REDACTED else content or None
     texts = []
-    for part in sequence(content) if not isinstance(content, Mapping) else [content]:
+    for part in sequence(content) if not isinstance(content, dict) else [content]:
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, Mapping) and part.get("type", "text") in _TEXT_PARTS:
+        elif isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS:
             text = part.get("text", part.get("content"))
             texts += [text] if isinstance(text, str) else []
     return "\n".join(texts) or None
@@ -103,7 +102,7 @@ def _handle(message: Row) -> str | None:
     blocks += content if isinstance(content, list) else []
     found = None
     for block in blocks:
-        if not isinstance(block, Mapping):
+        if not isinstance(block, dict):
             continue
         kind = block.get("type")
         if kind == "thinking":
