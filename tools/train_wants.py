@@ -53,10 +53,10 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 MATERIAL = Path(__file__).parent / "wants"
 MODEL = Path(__file__).parent.parent / "src" / "stillwatch" / "marks" / "wants.npz"
-TAGS = ("think", "thinking", "reasoning", "scratchpad", "thought", "analysis", "reflection", "work", "cot")
+TAGS = ("think", "thinking", "reasoning", "scratchpad", "thought", "analysis", "reflection", "cot", "inner_monologue")
 SAMPLES = 12
 """Texts drawn from one pattern."""
-GARBLE = 0.8
+GARBLE = 0.7
 """Share of a filler's words that are made up."""
 FOLDS = 5
 """Parts that patterns are dealt to."""
@@ -142,6 +142,8 @@ def expanded(pattern: str, slots: dict[str, list[str]], choice: random.Random) -
     innermost = re.compile(r"\(([^()]*\|[^()]*)\)")
     while found := innermost.search(pattern):
         pattern = pattern[: found.start()] + choice.choice(found[1].split("|")) + pattern[found.end() :]
+    # How a request and what it is about are set apart says nothing of the request.
+    pattern = re.sub(r"(?<=\w)[.:]\s(?=\$t[ea])", lambda old: choice.choice((old[0], ". ", ": ", "\n", ":\n")), pattern)
     tag = choice.choice(TAGS)
 
     def filled(name: re.Match[str]) -> str:
@@ -237,8 +239,8 @@ def fitted(features: Features, texts: list[Text], used: Flags, wants: Iterable[s
         ordinary = np.array([texts[row].want is None for row in rows])
         for language in np.unique(languages):
             here = languages == language
-            # Half of what is not wanted is ordinary requests, half is other wants.
-            for group, share in ((here & truth, 0.5), (here & ordinary, 0.3), (here & ~truth & ~ordinary, 0.2)):
+            # What is not wanted is mostly ordinary requests: telling wants from one another matters less.
+            for group, share in ((here & truth, 0.5), (here & ordinary, 0.42), (here & ~truth & ~ordinary, 0.08)):
                 weight[group] = share * 1000 / max(group.sum(), 1)
 
         def loss(head: Floats, truth: Flags = truth, weight: Floats = weight) -> tuple[float, Floats]:
