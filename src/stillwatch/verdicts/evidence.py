@@ -43,6 +43,7 @@ class Evidence:
         says: what was measured, with its figures, in a sentence.
         innocent_reading: how honest users come to look like this.
         calibrated_on: the cohorts that the bits are ranked against, e.g. "4,812 cohorts of this log".
+
     """
 
     signal: str
@@ -76,6 +77,7 @@ class Member:
         exchanges: all its exchanges in the log.
         harvest_exchanges: those that bear the cohort's marks.
         evidence: what the bits are made of.
+
     """
 
     account: str
@@ -112,6 +114,7 @@ class Finding:
         seeks: capabilities sought, most frequent first.
         accounts: members past the bound, strongest first.
         left_out: accounts that bear its marks and were not accused, each with the reason.
+
     """
 
     id: str
@@ -156,6 +159,7 @@ class Scan:
         blind_to: what therefore could not be seen, in words, one a signal.
         baseline: what the p-values are held against.
         settings: every setting that can change a finding.
+
     """
 
     exchanges: int

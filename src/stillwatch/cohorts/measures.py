@@ -1,0 +1,494 @@
+"""What is measured of a stream: sums over its exchanges, one pass, no pairs of accounts. Pure; touches nothing.
+
+A stream's rows come sorted by account, then time. `measure` walks them once and leaves one line of figures a stream
+(`MEASURES` names the columns). Everything that signals ask for is made here, so that each exchange is looked at once
+per family of marks; each signal then reads its own columns.
+
+Sources: unbiased concentration of hours, R = (|sum e^(i theta)|^2 - n) / (n (n - 1)) (Mardia and Jupp, Directional
+Statistics, 2000); local variation of gaps (Shinomoto, Shima and Tanji, Neural Computation 15, 2003); intraclass
+correlation from vector sums (Fisher, Statistical Methods for Research Workers, 1925, chapter 7).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from stillwatch.marks.compiled import compiled, inlined
+from stillwatch.marks.digest import CONTINUED, HANDLE, NEW_MODEL, REFUSED, RELAYED, SWEEPS, TOOLS
+
+MEASURES = (
+    "accounts",
+    "exchanges",
+    "first",  # s
+    "last",  # s
+    "full",  # accounts with at least 4 exchanges
+    "count_spread",  # variance of log counts beyond Poisson
+    "count_spread_error",
+    "rate_spread",  # variance of log rates beyond Poisson
+    "rate_spread_error",
+    "night",  # mean concentration of an account's hours, 0 (around the clock) to 1
+    "night_error",
+    "sessions",  # mean local variation of gaps: 1 Poisson, above 1 bursts, below 1 clockwork
+    "sessions_error",
+    "step",  # excess of two accounts inside 5 minutes, over chance given the hour: 0 none
+    "step_error",
+    "likeness_within",  # mean similarity of two prompts of one account
+    "likeness_between",  # of two accounts
+    "exchangeability",  # intraclass correlation
+    "exchangeability_error",
+    "repeats",  # share of exchanges whose prompt the account had sent before
+    "recurrence",  # mean number of accounts that sent a prompt
+    "recurrence_spread",  # variance of that number over that of independent draws
+    "coverage",  # mean share of the other accounts that sent the same prompt
+    "prompts",  # distinct prompts looked at
+    "wants_reasoning",
+    "wants_rubric",
+    "wants_cleaning",
+    "wants_tools",
+    "wants_synthesis",
+    "sweeps",  # share of exchanges that ask for next-token probabilities
+    "biased",  # biased tokens a request, mean
+    "handles",  # share that send a reasoning handle back
+    "relayed",  # share that send back an answer that another account was given
+    "continued",  # share that send back any answer
+    "refused_early",  # share refused in the first fifth of the exchanges
+    "refused_late",  # share refused in the last half
+    "openings_early",  # distinct openings per exchange, same spans
+    "openings_late",
+    "output",  # mean output tokens
+    "input",
+    "log_output",  # mean log2 output tokens
+    "total_output",
+    "total_input",
+    "ended",  # accounts that fell silent a day or more before the log's end
+    "started",  # accounts first seen a day or more after its start
+    "succession",  # 1 - mean gap from an end to the next start, in units of chance
+    "ramp",  # mean position of an account's exchanges in its life: 0.5 none, above 0.5 it grew
+    "ramp_error",
+    "pivot",  # share on the new model within a day of its release
+    "pivot_base",  # exchanges in that day
+    "addresses",  # mean distinct addresses per exchange of an account
+    "clients",  # mean distinct clients per exchange of an account
+    "turns",  # mean
+    "with_tools",  # share with tools
+)
+"""Columns of a stream's line of figures; NaN where the log cannot tell."""
+
+COLUMN = {name: index for index, name in enumerate(MEASURES)}
+FULL = 4  # exchanges from which an account's own rate, hours and gaps are looked at
+NIGHTS = 2.5  # days that an account must span before its nights are looked at: a script may run for one
+WEIGHT_CAP = 30  # an account's own figures count by its exchanges, up to this many
+SAMPLED_PROMPTS = (
+    4096  # prompts of a stream that are looked at for recurrence; chosen by hash, so the same in any order
+)
+ANGLE_UNIT = 1 << 14
+_MINUTES = np.arange(1440) / 1440.0 * 2.0 * np.pi
+COSINE = np.rint(np.cos(_MINUTES) * ANGLE_UNIT).astype(np.int64)
+SINE = np.rint(np.sin(_MINUTES) * ANGLE_UNIT).astype(np.int64)
+
+
+@inlined
+def _weighted(weight: float, square: float, total: float, squares: float) -> tuple[float, float]:
+    """Weighted mean, and its standard error, from sum w, sum w^2, sum w x, sum w x^2."""
+    if weight <= 0.0:
+        return math.nan, math.nan
+    mean = total / weight
+    spread = max(squares / weight - mean * mean, 0.0)
+    effective = weight * weight / square
+    if effective <= 1.5:
+        return mean, math.nan
+    return mean, math.sqrt(spread / (effective - 1.0))
+
+
+@inlined
+def _spread(count: float, total: float, squares: float, noise: float) -> tuple[float, float]:
+    """Variance of values beyond their known noise, and its standard error."""
+    if count < 4.0:
+        return math.nan, math.nan
+    mean = total / count
+    variance = max(squares / count - mean * mean, 0.0) * count / (count - 1.0)
+    return variance - noise / count, max(variance, noise / count) * math.sqrt(2.0 / (count - 1.0))
+
+
+@compiled
+def measure(
+    rows: np.ndarray,
+    bounds: np.ndarray,
+    account: np.ndarray,
+    second: np.ndarray,
+    sketch: np.ndarray,
+    prompt: np.ndarray,
+    opening: np.ndarray,
+    address: np.ndarray,
+    client: np.ndarray,
+    flags: np.ndarray,
+    wants: np.ndarray,
+    biased: np.ndarray,
+    input_tokens: np.ndarray,
+    output_tokens: np.ndarray,
+    turns: np.ndarray,
+    log_start: float,
+    log_end: float,
+    release: float,
+    figures: np.ndarray,
+) -> None:
+    """Fill one line of `figures` (shape [streams, len(MEASURES)]) for each stream.
+
+    Args:
+        rows: exchanges of all streams, stream by stream, inside a stream by account, then time.
+        bounds: stream k is rows[bounds[k]:bounds[k + 1]].
+        account: every exchange's account number; the columns after it likewise are of all exchanges of the log.
+        second: arrival, s since 1970.
+        sketch: int8 [exchanges, dimensions], the prompt's direction; zero where there is no text.
+        log_start: first second of the log.
+        log_end: last second of the log.
+        release: second at which the newest model was first seen; NaN where none appeared inside the log.
+        figures: written to.
+    """
+    dimensions = sketch.shape[1]
+    own = np.zeros(dimensions, np.int64)
+    whole = np.zeros(dimensions, np.int64)
+    day = 86400.0
+    for stream in range(len(bounds) - 1):
+        begin, end = bounds[stream], bounds[stream + 1]
+        size = end - begin
+        accounts = full = 0
+        count_n = count_sum = count_squares = count_noise = 0.0
+        rate_n = rate_sum = rate_squares = rate_noise = 0.0
+        night_w = night_ww = night_x = night_xx = 0.0
+        session_w = session_ww = session_x = session_xx = 0.0
+        ramp_w = ramp_ww = ramp_x = ramp_xx = 0.0
+        like_w = like_ww = like_x = like_xx = 0.0
+        address_sum = client_sum = spread_rows = 0.0
+        whole[:] = 0
+        own_squares = 0.0
+        pair_squares = 0.0
+        text_rows = 0
+        first, last = second[rows[begin]], second[rows[begin]]
+        starts = np.empty(size, np.float64)
+        ends = np.empty(size, np.float64)
+        started = ended = 0
+        sum_want = np.zeros(wants.shape[1], np.int64)
+        sweeps = handles = relayed = continued = tooled = 0
+        bias = total_in = total_out = log_out = turn_sum = 0.0
+        pivot_new = pivot_base = 0
+        at = begin
+        while at < end:
+            who = account[rows[at]]
+            stop = at + 1
+            while stop < end and account[rows[stop]] == who:
+                stop += 1
+            n = stop - at
+            accounts += 1
+            t0, t1 = second[rows[at]], second[rows[stop - 1]]
+            first, last = min(first, t0), max(last, t1)
+            if t1 < log_end - day:
+                ends[ended] = t1
+                ended += 1
+            if t0 > log_start + day:
+                starts[started] = t0
+                started += 1
+            cosine = sine = 0
+            own[:] = 0
+            squares = 0
+            texts = 0
+            variation = 0.0
+            terms = 0
+            position = 0.0
+            for index in range(at, stop):
+                row = rows[index]
+                minute = int(second[row] // 60) % 1440
+                cosine += COSINE[minute]
+                sine += SINE[minute]
+                position += second[row] - t0
+                square = 0
+                for d in range(dimensions):
+                    value = np.int64(sketch[row, d])
+                    own[d] += value
+                    square += value * value
+                squares += square
+                if square > 0:
+                    texts += 1
+                if index >= at + 2:
+                    later = second[row] - second[rows[index - 1]]
+                    earlier = second[rows[index - 1]] - second[rows[index - 2]]
+                    if later + earlier > 0.0:
+                        ratio = (later - earlier) / (later + earlier)
+                        variation += 3.0 * ratio * ratio
+                        terms += 1
+                flag = flags[row]
+                sweeps += (flag & SWEEPS) != 0
+                handles += (flag & HANDLE) != 0
+                relayed += (flag & RELAYED) != 0
+                continued += (flag & CONTINUED) != 0
+                tooled += (flag & TOOLS) != 0
+                for want in range(len(sum_want)):
+                    sum_want[want] += wants[row, want]
+                bias += biased[row]
+                total_in += input_tokens[row]
+                total_out += output_tokens[row]
+                log_out += math.log2(1.0 + output_tokens[row])
+                turn_sum += turns[row]
+                if second[row] >= release and second[row] < release + day:
+                    pivot_base += 1
+                    pivot_new += (flag & NEW_MODEL) != 0
+            weight = float(min(n, WEIGHT_CAP))
+            if n >= FULL:
+                full += 1
+                value = math.log(n)
+                count_n += 1.0
+                count_sum += value
+                count_squares += value * value
+                count_noise += 1.0 / n
+                value = math.log((n - 1.0) / max(t1 - t0, 60.0))
+                rate_n += 1.0
+                rate_sum += value
+                rate_squares += value * value
+                rate_noise += 1.0 / (n - 1.5)
+                if t1 - t0 >= NIGHTS * day:
+                    value = ((cosine * cosine + sine * sine) / float(ANGLE_UNIT * ANGLE_UNIT) - n) / (n * (n - 1.0))
+                    night_w += weight
+                    night_ww += weight * weight
+                    night_x += weight * value
+                    night_xx += weight * value * value
+                if terms >= 2:
+                    value = variation / terms
+                    session_w += weight
+                    session_ww += weight * weight
+                    session_x += weight * value
+                    session_xx += weight * value * value
+                if t1 - t0 > 3600.0:
+                    value = position / n / (t1 - t0)
+                    ramp_w += weight
+                    ramp_ww += weight * weight
+                    ramp_x += weight * value
+                    ramp_xx += weight * value * value
+                seen = min(n, 16)
+                address_sum += _distinct_rows(address, rows, at, at + seen)
+                client_sum += _distinct_rows(client, rows, at, at + seen)
+                spread_rows += seen
+            norm = 0.0
+            for d in range(dimensions):
+                whole[d] += own[d]
+                norm += float(own[d]) * float(own[d])
+            own_squares += norm
+            pair_squares += float(texts) * float(texts)
+            text_rows += texts
+            if texts >= 2:
+                value = (norm - squares) / (texts * (texts - 1.0)) / 16129.0
+                like_w += weight
+                like_ww += weight * weight
+                like_x += weight * value
+                like_xx += weight * value * value
+            at = stop
+
+        line = figures[stream]
+        line[:] = math.nan
+        line[0], line[1], line[2], line[3], line[4] = accounts, size, first, last, full
+        if full >= 0.8 * accounts:  # else those that are looked at were picked for their counts
+            line[5], line[6] = _spread(count_n, count_sum, count_squares, count_noise)
+            line[7], line[8] = _spread(rate_n, rate_sum, rate_squares, rate_noise)
+        line[9], line[10] = _weighted(night_w, night_ww, night_x, night_xx)
+        line[11], line[12] = _weighted(session_w, session_ww, session_x, session_xx)
+        if text_rows >= 8 and like_w > 0.0:
+            norm = 0.0
+            for d in range(dimensions):
+                norm += float(whole[d]) * float(whole[d])
+            pairs = float(text_rows) * float(text_rows) - pair_squares
+            if pairs > 0.0:
+                between = (norm - own_squares) / pairs / 16129.0
+                within, error = _weighted(like_w, like_ww, like_x, like_xx)
+                room = max(1.0 - between, 0.02)
+                line[15], line[16] = within, between
+                line[17], line[18] = (within - between) / room, error / room
+        _recurrence(rows, begin, end, account, prompt, accounts, line)
+        for want in range(len(sum_want)):
+            line[24 + want] = sum_want[want] / 255.0 / size
+        line[29], line[30], line[31] = sweeps / size, bias / size, handles / size
+        line[32], line[33] = relayed / size, continued / size
+        line[38], line[39], line[40] = total_out / size, total_in / size, log_out / size
+        line[41], line[42] = total_out, total_in
+        line[43], line[44] = ended, started
+        if ended >= 5 and started >= 5:
+            line[45] = _succession(np.sort(ends[:ended]), np.sort(starts[:started]))
+        line[46], line[47] = _weighted(ramp_w, ramp_ww, ramp_x, ramp_xx)
+        if pivot_base > 0:
+            line[48] = pivot_new / pivot_base
+        line[49] = pivot_base
+        if spread_rows > 0:
+            line[50], line[51] = address_sum / spread_rows, client_sum / spread_rows
+        line[52], line[53] = turn_sum / size, tooled / size
+        _by_time(rows, begin, end, account, second, opening, flags, line)
+
+
+@inlined
+def _distinct_rows(values: np.ndarray, rows: np.ndarray, start: int, stop: int) -> int:
+    """Number of different values among a few rows."""
+    known = 0
+    for index in range(start, stop):
+        fresh = True
+        for other in range(start, index):
+            if values[rows[other]] == values[rows[index]]:
+                fresh = False
+                break
+        known += fresh
+    return known
+
+
+@compiled
+def _recurrence(
+    rows: np.ndarray, begin: int, end: int, account: np.ndarray, prompt: np.ndarray, accounts: int, line: np.ndarray
+) -> None:
+    """How prompts come back, inside an account and across accounts, on a sample of prompts chosen by their hash."""
+    size = end - begin
+    share = 1.0 if size <= SAMPLED_PROMPTS else SAMPLED_PROMPTS / size
+    limit = np.uint64(share * 65536.0)
+    picked = np.empty(size, np.int64)
+    count = 0
+    for index in range(begin, end):
+        value = prompt[rows[index]]
+        if value != 0 and (value >> np.uint64(48)) < limit:
+            picked[count] = rows[index]
+            count += 1
+    if count < 8:
+        return
+    picked = picked[:count]
+    values = np.empty(count, np.uint64)
+    for index in range(count):
+        values[index] = prompt[picked[index]]
+    order = np.argsort(values, kind="mergesort")  # stable: accounts stay together inside a prompt
+    pairs = prompts = 0
+    squares = covered = 0.0
+    at = 0
+    while at < count:
+        stop = at
+        value = values[order[at]]
+        bearers = 0
+        who = -1
+        while stop < count and values[order[stop]] == value:
+            if account[picked[order[stop]]] != who:
+                who = account[picked[order[stop]]]
+                bearers += 1
+            stop += 1
+        pairs += bearers
+        prompts += 1
+        squares += float(bearers) * bearers
+        covered += bearers * (bearers - 1.0)
+        at = stop
+    recurrence = pairs / prompts
+    line[19] = 1.0 - pairs / count
+    line[20] = recurrence
+    variance = squares / prompts - recurrence * recurrence
+    # a prompt is seen only if somebody sent it: independent draws leave a Poisson number, cut off at zero
+    mean = recurrence
+    for _ in range(30):
+        mean = recurrence * (1.0 - math.exp(-mean)) if mean > 1e-9 else 0.0
+    expected = recurrence * (1.0 + mean - recurrence)
+    if recurrence > 1.3 and expected > 0.0:
+        line[21] = variance / expected
+    if accounts > 1:
+        line[22] = covered / pairs / (accounts - 1.0)
+    line[23] = prompts
+
+
+@compiled
+def _succession(ends: np.ndarray, starts: np.ndarray) -> float:
+    """How soon a start follows an end: 1 at once, 0 as chance has it (starts spread evenly over the span of both)."""
+    span = max(ends[-1], starts[-1]) - min(ends[0], starts[0])
+    if span <= 0.0:
+        return math.nan
+    total = 0.0
+    known = 0
+    for index in range(len(starts)):
+        before = np.searchsorted(ends, starts[index]) - 1
+        if before >= 0:
+            total += starts[index] - ends[before]
+            known += 1
+    if known < 5:
+        return math.nan
+    return 1.0 - total / known / (span / len(ends))
+
+
+@compiled
+def _by_time(
+    rows: np.ndarray,
+    begin: int,
+    end: int,
+    account: np.ndarray,
+    second: np.ndarray,
+    opening: np.ndarray,
+    flags: np.ndarray,
+    line: np.ndarray,
+) -> None:
+    """What needs the stream in order of time: accounts in step, and how refusals and variants change as it goes on."""
+    size = end - begin
+    times = np.empty(size, np.float64)
+    for index in range(size):
+        times[index] = second[rows[begin + index]]
+    order = np.argsort(times, kind="mergesort")
+    fine = coarse = own_fine = own_coarse = 0.0
+    at = 0
+    while at < size:  # hour by hour
+        hour = times[order[at]] // 3600.0
+        stop = at
+        while stop < size and times[order[stop]] // 3600.0 == hour:
+            stop += 1
+        coarse += float(stop - at) * (stop - at)
+        inner = at
+        while inner < stop:
+            slot = times[order[inner]] // 300.0
+            edge = inner
+            while edge < stop and times[order[edge]] // 300.0 == slot:
+                edge += 1
+            fine += float(edge - inner) * (edge - inner)
+            inner = edge
+        at = stop
+    at = begin
+    while at < end:  # an account is always in step with itself
+        who = account[rows[at]]
+        stop = at
+        while stop < end and account[rows[stop]] == who:
+            hour = second[rows[stop]] // 3600.0
+            edge = stop
+            while edge < end and account[rows[edge]] == who and second[rows[edge]] // 3600.0 == hour:
+                edge += 1
+            own_coarse += float(edge - stop) * (edge - stop)
+            inner = stop
+            while inner < edge:
+                slot = second[rows[inner]] // 300.0
+                tip = inner
+                while tip < edge and second[rows[tip]] // 300.0 == slot:
+                    tip += 1
+                own_fine += float(tip - inner) * (tip - inner)
+                inner = tip
+            stop = edge
+        at = stop
+    pairs_fine, pairs_coarse = (fine - own_fine) / 2.0, (coarse - own_coarse) / 2.0
+    if pairs_coarse >= 12.0:
+        expected = pairs_coarse / 12.0
+        line[13] = pairs_fine / expected - 1.0
+        line[14] = math.sqrt(max(pairs_fine, 1.0)) / expected
+    early, late = size // 5, size // 2
+    if early >= 5:
+        line[34], line[36] = _span(rows, begin, order, 0, early, opening, flags)
+        line[35], line[37] = _span(rows, begin, order, size - late, size, opening, flags)
+
+
+@compiled
+def _span(
+    rows: np.ndarray, begin: int, order: np.ndarray, start: int, stop: int, opening: np.ndarray, flags: np.ndarray
+) -> tuple[float, float]:
+    """Share refused, and distinct openings per exchange, from the `start`th to the `stop`th exchange in time."""
+    refused = 0
+    values = np.empty(stop - start, np.uint64)
+    for index in range(start, stop):
+        row = rows[begin + order[index]]
+        refused += (flags[row] & REFUSED) != 0
+        values[index - start] = opening[row]
+    values = np.sort(values)
+    distinct = 1
+    for index in range(1, len(values)):
+        distinct += values[index] != values[index - 1]
+    return refused / (stop - start), distinct / (stop - start)

@@ -1,0 +1,108 @@
+"""Conversations dealt over accounts: what one account was told, another sends back. Pure; touches nothing.
+
+A relay serves one customer's conversation through whichever of its accounts is free, so the answer that account A was
+given comes back with account B's next request; likewise an opaque reasoning block, or the conversation's own id.
+Honest software keeps a conversation on one account. An answer that several accounts were given (a stock phrase) joins
+nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stillwatch.marks.compiled import compiled
+from stillwatch.marks.hashing import combine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+LINKS = 2  # links that an account needs before it is said to be relayed
+
+
+def find_relays(
+    columns: Mapping[str, NDArray[np.generic]], accounts: int
+) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+    """Find exchanges that continue another account's, and the groups of accounts that they join.
+
+    Returns:
+        Whether each exchange sends back what another account was given; and for each account the hash of its group,
+        0 where it has fewer than `LINKS` links.
+    """
+    account = columns["account"].astype(np.int32, copy=False)
+    second = columns["second"].astype(np.float64, copy=False)
+    giver = _givers(columns["answer"], columns["previous"], account)
+    for name in ("handle", "conversation"):
+        other = _first_bearers(columns[name], account, second)
+        giver = np.where(giver < 0, other, giver)
+    relayed = (giver >= 0) & (giver != account)
+    taken, given = account[relayed], giver[relayed]
+    links = np.bincount(taken, minlength=accounts) + np.bincount(given, minlength=accounts)
+    lasting = (links[taken] >= LINKS) & (links[given] >= LINKS)
+    group = _groups(taken[lasting], given[lasting], accounts)
+    size = np.bincount(group, minlength=accounts)[group]
+    return relayed, np.where(size > 1, combine(group), np.uint64(0))
+
+
+def _givers(
+    answer: NDArray[np.generic], previous: NDArray[np.generic], account: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """For each exchange the one account that was given the answer it sends back; -1 if unknown or more than one."""
+    giver = np.full(len(account), -1, np.int32)
+    sent = np.flatnonzero(previous != 0)
+    if not len(sent):
+        return giver
+    wanted = np.unique(previous[sent])
+    rows = np.flatnonzero(np.isin(answer, wanted))
+    order = rows[np.lexsort((account[rows], answer[rows]))]
+    if not len(order):
+        return giver
+    starts = np.flatnonzero(np.r_[True, answer[order][1:] != answer[order][:-1]])
+    lowest = account[order[starts]]
+    highest = account[order[np.r_[starts[1:], len(order)] - 1]]
+    known = answer[order[starts]]
+    place = np.minimum(np.searchsorted(known, previous[sent]), len(known) - 1)
+    found = (known[place] == previous[sent]) & (lowest[place] == highest[place])
+    giver[sent[found]] = lowest[place[found]]
+    return giver
+
+
+def _first_bearers(
+    value: NDArray[np.generic], account: NDArray[np.int32], second: NDArray[np.float64]
+) -> NDArray[np.int32]:
+    """For each exchange the account that first bore the same value; -1 where it bears none."""
+    first = np.full(len(account), -1, np.int32)
+    rows = np.flatnonzero(value != 0)
+    if not len(rows):
+        return first
+    order = rows[np.lexsort((second[rows], value[rows]))]
+    fresh = np.r_[True, value[order][1:] != value[order][:-1]]
+    first[order] = account[order[np.flatnonzero(fresh)]][np.cumsum(fresh) - 1]
+    return first
+
+
+@compiled
+def _groups(left: np.ndarray, right: np.ndarray, accounts: int) -> np.ndarray:
+    """Connected groups by union-find: the lowest account number of each account's group."""
+    parent = np.arange(accounts)
+    for index in range(len(left)):
+        one, two = left[index], right[index]
+        while parent[one] != one:
+            parent[one] = parent[parent[one]]
+            one = parent[one]
+        while parent[two] != two:
+            parent[two] = parent[parent[two]]
+            two = parent[two]
+        if one < two:
+            parent[two] = one
+        else:
+            parent[one] = two
+    for member in range(accounts):
+        root = member
+        while parent[root] != root:
+            root = parent[root]
+        parent[member] = root
+    return parent

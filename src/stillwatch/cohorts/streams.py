@@ -1,0 +1,159 @@
+"""Streams: all exchanges that bear one mark, for every mark that enough accounts share. Pure; touches nothing.
+
+Looking at the stream and not at whole accounts is what sees through cover traffic. Marks that only a few accounts
+bear go before anything is sorted; cost is linear in exchanges but for one sort a family.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stillwatch.marks.compiled import compiled
+from stillwatch.marks.families import ACCOUNT_MARKS, EXCHANGE_MARKS
+from stillwatch.marks.tokens import mixed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from stillwatch.cohorts.population import Population
+
+LEAST_ACCOUNTS = 5
+LEAST_EXCHANGES = 50
+_BUCKETS = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """All streams of one family.
+
+    Attributes:
+        family: name of the family.
+        mark: uint64 [streams], plain hashes.
+        rows: int64, exchanges of all streams; inside a stream by account, then time.
+        bounds: int64 [streams + 1] into `rows`.
+        bearers: int32, accounts of all streams, ascending inside a stream.
+        bearer_bounds: int64 [streams + 1] into `bearers`.
+        signature: uint64 [streams]: equal for streams with the same accounts.
+    """
+
+    family: str
+    mark: NDArray[np.uint64]
+    rows: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+    bearers: NDArray[np.int32]
+    bearer_bounds: NDArray[np.int64]
+    signature: NDArray[np.uint64]
+
+
+def streams(population: Population, alive: NDArray[np.bool_] | None = None) -> Iterator[Streams]:
+    """Yield the streams of each family in turn; `alive` leaves exchanges out."""
+    for family in (*EXCHANGE_MARKS, "phrase", *ACCOUNT_MARKS):
+        found = family_streams(population, family, alive)
+        if len(found.mark):
+            yield found
+
+
+def family_streams(population: Population, family: str, alive: NDArray[np.bool_] | None = None) -> Streams:
+    """Gather the streams of one family."""
+    account = population.columns["account"]
+    if family in ACCOUNT_MARKS:
+        own = population.account_mark(family)
+        layers = [own] if own.ndim == 1 else [own[:, layer] for layer in range(own.shape[1])]
+        layers = [layer[account] for layer in layers]
+    else:
+        marks = population.mark(family)
+        layers = [marks] if marks.ndim == 1 else [marks[:, layer] for layer in range(marks.shape[1])]
+    if alive is not None:
+        layers = [np.where(alive, layer, np.uint64(0)) for layer in layers]
+    changes = np.zeros(_BUCKETS, np.uint16)
+    last = np.full(_BUCKETS, -1, np.int32)
+    for layer in layers:
+        last[:] = -1
+        _count_changes(layer, account, last, changes)
+    rows = np.concatenate([_shared(layer, changes, LEAST_ACCOUNTS) for layer in layers])
+    marks = np.concatenate([layer[_shared(layer, changes, LEAST_ACCOUNTS)] for layer in layers])
+    order = np.argsort(marks, kind="stable") if len(layers) == 1 else np.lexsort((rows, marks))
+    return Streams(family, *_cut(marks[order], rows[order], account, LEAST_ACCOUNTS, LEAST_EXCHANGES))
+
+
+@compiled
+def _count_changes(marks: np.ndarray, account: np.ndarray, last: np.ndarray, changes: np.ndarray) -> None:
+    """Count accounts in each bucket of marks, from above: rows come account by account."""
+    for row in range(len(marks)):
+        mark = marks[row]
+        if mark != 0:
+            bucket = np.int64(mark & np.uint64(_BUCKETS - 1))
+            if last[bucket] != account[row]:
+                last[bucket] = account[row]
+                if changes[bucket] < 65000:
+                    changes[bucket] += 1
+
+
+@compiled
+def _shared(marks: np.ndarray, changes: np.ndarray, least: int) -> np.ndarray:
+    """Rows whose mark lies in a bucket that at least `least` accounts may share."""
+    kept = np.empty(len(marks), np.int64)
+    count = 0
+    for row in range(len(marks)):
+        mark = marks[row]
+        if mark != 0 and changes[np.int64(mark & np.uint64(_BUCKETS - 1))] >= least:
+            kept[count] = row
+            count += 1
+    return kept[:count].copy()
+
+
+@compiled
+def _cut(
+    marks: np.ndarray, rows: np.ndarray, account: np.ndarray, least_accounts: int, least_exchanges: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Cut sorted marks into streams; those with too few accounts or exchanges are left out."""
+    size = len(rows)
+    kept = np.empty(size, np.int64)
+    bearers = np.empty(size, np.int32)
+    found = np.empty(size // least_exchanges + 1, np.uint64)
+    signature = np.empty(size // least_exchanges + 1, np.uint64)
+    bounds = np.zeros(size // least_exchanges + 2, np.int64)
+    bearer_bounds = np.zeros(size // least_exchanges + 2, np.int64)
+    count = used = borne = 0
+    at = 0
+    while at < size:
+        stop = at
+        accounts = 0
+        who = -1
+        signed = np.uint64(0)
+        last_row = -1
+        copied = used
+        while stop < size and marks[stop] == marks[at]:
+            row = rows[stop]
+            if row != last_row:  # two layers may hold the same mark in one row
+                kept[copied] = row
+                copied += 1
+                if account[row] != who:
+                    who = account[row]
+                    bearers[borne + accounts] = who
+                    accounts += 1
+                    signed += mixed(np.uint64(who) + np.uint64(977))
+            last_row = row
+            stop += 1
+        if accounts >= least_accounts and copied - used >= least_exchanges:
+            found[count] = marks[at]
+            signature[count] = signed
+            count += 1
+            used = copied
+            borne += accounts
+            bounds[count] = used
+            bearer_bounds[count] = borne
+        at = stop
+    return (
+        found[:count].copy(),
+        kept[:used].copy(),
+        bounds[: count + 1].copy(),
+        bearers[:borne].copy(),
+        bearer_bounds[: count + 1].copy(),
+        signature[:count].copy(),
+    )

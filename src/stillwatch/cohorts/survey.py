@@ -1,0 +1,299 @@
+"""The survey: every stream of a log, its figures, and which streams are views of one cohort. Pure; touches nothing.
+
+A campaign shows in many streams at once (its template's opening, its client, each of its cards), and so does an office.
+Streams whose accounts lie within another's are gathered under it, so that a cohort counts once wherever cohorts are
+counted, however many marks it bears.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stillwatch.cohorts import linkage, measures
+from stillwatch.cohorts.streams import LEAST_EXCHANGES, Streams, streams
+from stillwatch.marks.compiled import compiled
+from stillwatch.marks.families import ACCOUNT_MARKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from stillwatch.cohorts.population import Population
+
+WITHIN = 0.8  # share of a stream's accounts that must lie in another for it to be a view of that one
+_LEADERS = 64  # leaders that one account can be gathered under; more than any account needs
+
+_READ = (
+    "account", "second", "sketch", "prompt", "opening", "address", "client", "flags", "wants", "biased",
+    "input_tokens", "output_tokens", "turns",
+)  # fmt: skip
+"""Columns that `measures.measure` takes, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Lines of figures, one a stream: float64, NaN where the log cannot tell.
+
+    Attributes:
+        measured: [streams, len(measures.MEASURES)].
+        linked: [streams, len(linkage.FIGURES)].
+    """
+
+    measured: NDArray[np.float64]
+    linked: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.measured)
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        """One column of figures, by its name in `MEASURES` or `FIGURES`."""
+        if name in measures.COLUMN:
+            return self.measured[:, measures.COLUMN[name]]
+        return self.linked[:, linkage.COLUMN[name]]
+
+    def pick(self, which: NDArray[np.generic]) -> Figures:
+        """The lines of some streams."""
+        return Figures(self.measured[which], self.linked[which])
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All streams of a log, one line each; streams with the same accounts appear once.
+
+    Attributes:
+        family: index into `names`, [streams].
+        names: families.
+        mark: uint64 [streams], plain hashes.
+        figures: what was measured.
+        bearers: int32, accounts of all streams, ascending inside a stream.
+        bounds: int64 [streams + 1] into `bearers`.
+        leader: int64 [streams], the stream that each is a view of (itself for most).
+    """
+
+    family: NDArray[np.int16]
+    names: tuple[str, ...]
+    mark: NDArray[np.uint64]
+    figures: Figures
+    bearers: NDArray[np.int32]
+    bounds: NDArray[np.int64]
+    leader: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.mark)
+
+    def accounts(self, stream: int) -> NDArray[np.int32]:
+        """Accounts of a stream."""
+        return self.bearers[self.bounds[stream] : self.bounds[stream + 1]]
+
+    def pick(self, which: NDArray[np.int64]) -> Candidates:
+        """Some streams and their accounts, in the order given."""
+        flat, cut = _picked(self.bearers, self.bounds, which)
+        return Candidates(which, flat, cut)
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """Weight of each stream where cohorts are counted: one a cohort, shared by its streams."""
+        return 1.0 / np.bincount(self.leader, minlength=len(self))[self.leader]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Some streams of a survey, for whoever asks again and again which accounts they hold.
+
+    Attributes:
+        stream: index into the survey.
+        bearers: accounts of all of them.
+        bounds: int64 [streams + 1] into `bearers`.
+    """
+
+    stream: NDArray[np.int64]
+    bearers: NDArray[np.int32]
+    bounds: NDArray[np.int64]
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Accounts of each."""
+        return np.diff(self.bounds)
+
+    def accounts(self, place: int) -> NDArray[np.int32]:
+        """Accounts of one."""
+        return self.bearers[self.bounds[place] : self.bounds[place + 1]]
+
+    def counts(self, accounts: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """How many of some accounts each holds."""
+        total = np.r_[0, np.cumsum(accounts[self.bearers])]
+        return np.asarray(total[self.bounds[1:]] - total[self.bounds[:-1]])
+
+
+class Surveyor:
+    """Measures streams of one population; what all of them need is made once."""
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+        self._values = linkage.attributes(population)
+        self._base = linkage.chance(self._values)
+        second = population.columns["second"]
+        self._begun = second[population.edges[:-1]] if population.exchanges else second
+        self._columns = [population.columns[name] for name in _READ]
+
+    def survey(self, progress: Callable[[int], None] | None = None) -> Survey:
+        """Measure every stream of the log."""
+        found: list[tuple[Streams, Figures]] = []
+        for family in streams(self.population):
+            found.append((_without_rows(family), self.figures(family)))
+            if progress is not None:
+                progress(len(found))
+        return _joined(found)
+
+    def figures(self, found: Streams) -> Figures:
+        """Measure the streams of one family."""
+        return self.measure(found.rows, found.bounds, found.bearers, found.bearer_bounds)
+
+    def measure(
+        self,
+        rows: NDArray[np.int64],
+        bounds: NDArray[np.int64],
+        bearers: NDArray[np.int32],
+        bearer_bounds: NDArray[np.int64],
+    ) -> Figures:
+        """Measure streams given by their rows and their accounts."""
+        population = self.population
+        measured = np.empty((len(bounds) - 1, len(measures.MEASURES)))
+        measures.measure(rows, bounds, *self._columns, population.start, population.end, population.release, measured)
+        linked = np.empty((len(bounds) - 1, len(linkage.FIGURES)))
+        accounts = population.accounts
+        linkage.link(
+            bearers, bearer_bounds, self._values, self._base, accounts.verified, accounts.created, self._begun, linked
+        )
+        return Figures(measured, linked)
+
+    def usual(self, name: str) -> NDArray[np.uint64]:
+        """Each account's own or most frequent value of a property; uint64 [accounts]."""
+        if name in ("card", "mail", "organization"):
+            return self.population.account_mark(name)
+        return linkage.usual_values(self.population, name)
+
+    def rows(self, family: str, mark: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Exchanges that bear a mark, of the accounts for which `among` is true."""
+        population = self.population
+        if family in ACCOUNT_MARKS:
+            own = population.account_mark(family)
+            bears = (own == mark) if own.ndim == 1 else (own == mark).any(axis=1)
+            if among is not None:
+                bears = bears & among
+            return _ranges(population.edges, np.flatnonzero(bears))
+        marks = population.mark(family)
+        hit = (marks == mark) if marks.ndim == 1 else (marks == mark).any(axis=1)
+        if among is not None:
+            hit &= among[population.columns["account"]]
+        return np.flatnonzero(hit)
+
+    def one(self, rows: NDArray[np.int64]) -> tuple[Figures, NDArray[np.int32]]:
+        """Measure one stream given by its rows (ascending); also its accounts."""
+        accounts = np.unique(self.population.columns["account"][rows]).astype(np.int32)
+        ends = np.array([0, len(rows)]), np.array([0, len(accounts)])
+        return self.measure(rows, ends[0], accounts, ends[1]), accounts
+
+
+def worth_measuring(rows: NDArray[np.int64]) -> bool:
+    """Whether a stream has enough exchanges to be measured."""
+    return len(rows) >= LEAST_EXCHANGES
+
+
+def _ranges(edges: NDArray[np.int64], accounts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of some accounts, ascending."""
+    if not len(accounts):
+        return np.empty(0, np.int64)
+    return np.concatenate([np.arange(edges[account], edges[account + 1]) for account in accounts])
+
+
+def _without_rows(found: Streams) -> Streams:
+    """Let go of a family's rows once they are measured: they are most of its memory."""
+    nothing = np.empty(0, np.int64)
+    return Streams(found.family, found.mark, nothing, nothing, found.bearers, found.bearer_bounds, found.signature)
+
+
+def _joined(found: Sequence[tuple[Streams, Figures]]) -> Survey:
+    names = tuple(family.family for family, _ in found)
+    if not found:
+        nothing = np.empty((0, len(measures.MEASURES))), np.empty((0, len(linkage.FIGURES)))
+        empty = np.empty(0, np.int64)
+        return Survey(
+            empty.astype(np.int16), names, empty.astype(np.uint64), Figures(*nothing), empty.astype(np.int32),
+            np.zeros(1, np.int64), empty,
+        )  # fmt: skip
+    family = np.concatenate([np.full(len(one.mark), index, np.int16) for index, (one, _) in enumerate(found)])
+    mark = np.concatenate([one.mark for one, _ in found])
+    figures = Figures(
+        np.concatenate([figures.measured for _, figures in found]),
+        np.concatenate([figures.linked for _, figures in found]),
+    )
+    signature = np.concatenate([one.signature for one, _ in found])
+    bearers = np.concatenate([one.bearers for one, _ in found])
+    sizes = np.concatenate([np.diff(one.bearer_bounds) for one, _ in found])
+    bounds = np.r_[0, np.cumsum(sizes)]
+    # the same accounts under several marks are one stream: the one with most exchanges, then of the first family
+    order = np.lexsort((family, -figures["exchanges"], signature))
+    kept = np.sort(order[np.r_[True, signature[order][1:] != signature[order][:-1]]])
+    flat, cut = _picked(bearers, bounds, kept)
+    leader = _leaders(flat, cut, int(bearers.max()) + 1)
+    return Survey(family[kept], names, mark[kept], figures.pick(kept), flat, cut, leader)
+
+
+@compiled
+def _picked(bearers: np.ndarray, bounds: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    cut = np.zeros(len(kept) + 1, np.int64)
+    for index in range(len(kept)):
+        cut[index + 1] = cut[index] + bounds[kept[index] + 1] - bounds[kept[index]]
+    flat = np.empty(cut[-1], np.int32)
+    for index in range(len(kept)):
+        flat[cut[index] : cut[index + 1]] = bearers[bounds[kept[index]] : bounds[kept[index] + 1]]
+    return flat, cut
+
+
+def _leaders(bearers: NDArray[np.int32], bounds: NDArray[np.int64], accounts: int) -> NDArray[np.int64]:
+    """Gather streams under the smallest larger one that holds most of their accounts; largest first, one pass."""
+    order = np.argsort(-np.diff(bounds), kind="stable")
+    flat, cut = _picked(bearers, bounds, order)
+    leader = np.empty(len(order), np.int64)
+    leader[order] = order[_gathered(flat, cut, accounts)]
+    return leader
+
+
+@compiled
+def _gathered(bearers: np.ndarray, bounds: np.ndarray, accounts: int) -> np.ndarray:
+    count = len(bounds) - 1
+    leader = np.arange(count)
+    under = np.full((accounts, _LEADERS), -1, np.int32)
+    known = np.zeros(accounts, np.int32)
+    hits = np.zeros(count, np.int32)
+    for stream in range(count):
+        start, end = bounds[stream], bounds[stream + 1]
+        for index in range(start, end):
+            who = bearers[index]
+            for place in range(known[who]):
+                hits[under[who, place]] += 1
+        best = -1
+        for index in range(start, end):
+            who = bearers[index]
+            for place in range(known[who]):
+                other = under[who, place]
+                if hits[other] >= WITHIN * (end - start):
+                    best = max(best, other)  # the last one is the smallest
+        for index in range(start, end):
+            who = bearers[index]
+            for place in range(known[who]):
+                hits[under[who, place]] = 0
+        if best >= 0:
+            leader[stream] = best
+            continue
+        for index in range(start, end):
+            who = bearers[index]
+            if known[who] < _LEADERS:
+                under[who, known[who]] = stream
+                known[who] += 1
+    return leader

@@ -1,0 +1,123 @@
+"""One machine: batches of exchanges in, a population out. Reads what it is handed; touches the disk through `store`.
+
+Two threads: the reader decodes the next batch while the kernels, which release the interpreter's lock, digest this one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from stillwatch.cohorts.population import Accounts, Population, populate
+from stillwatch.engine.store import DigestStore
+from stillwatch.marks.digest import digest
+from stillwatch.marks.hashing import hash_strings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_AHEAD = 3  # batches in flight: one being read, two being digested
+
+
+class AccountNumbers:
+    """Numbers accounts in the order in which they are first met."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, accounts: pa.Array) -> NDArray[np.int32]:
+        """Number of each row's account."""
+        coded = accounts.dictionary_encode()
+        numbers = self._numbers
+        own = np.fromiter(
+            (numbers.setdefault(name, len(numbers)) for name in coded.dictionary.to_pylist()),
+            dtype=np.int32,
+            count=len(coded.dictionary),
+        )
+        return own[coded.indices.to_numpy(zero_copy_only=False)]
+
+    def ranked(self) -> tuple[NDArray[np.object_], NDArray[np.int32]]:
+        """All names in alphabetical order, and the place of each number among them."""
+        names = np.array(list(self._numbers), dtype=object)
+        order = np.argsort(names, kind="stable") if len(names) else np.empty(0, np.int64)
+        rank = np.empty(len(names), np.int32)
+        rank[order] = np.arange(len(names), dtype=np.int32)
+        return names[order], rank
+
+
+def populate_from(
+    batches: Iterable[pa.RecordBatch],
+    accounts: pa.Table | None,
+    *,
+    limit_memory: int | None = None,
+    folder: Path | None = None,
+    threads: int = 2,
+) -> Population:
+    """Digest batches of `exchange/1` and put them together.
+
+    Args:
+        batches: columns of `marks.digest.NEEDED`, absent ones as nulls.
+        accounts: the accounts table (schema `ACCOUNT`), if there is one.
+        limit_memory: bytes above which digests move to disk.
+        folder: where they move to.
+        threads: how many batches are digested side by side.
+    """
+    store = DigestStore(limit_memory=limit_memory, folder=folder)
+    numbers = AccountNumbers()
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            waiting: deque[tuple[NDArray[np.int32], Future[dict[str, NDArray[np.generic]]]]] = deque()
+            for batch in batches:
+                waiting.append((numbers.number(batch.column("account")), pool.submit(digest, batch)))
+                while len(waiting) >= _AHEAD:
+                    _store(store, *waiting.popleft())
+            while waiting:
+                _store(store, *waiting.popleft())
+        names, rank = numbers.ranked()
+        return populate(store.sorted(rank), known_accounts(names, accounts))
+    finally:
+        store.close()
+
+
+def _store(store: DigestStore, account: NDArray[np.int32], made: Future[dict[str, NDArray[np.generic]]]) -> None:
+    store.add({"account": account, **made.result()})
+
+
+def known_accounts(names: NDArray[np.object_], accounts: pa.Table | None) -> Accounts:
+    """What the accounts table tells about the accounts of the log, in the order of `names`."""
+    size = len(names)
+    if accounts is None or not accounts.num_rows:
+        nothing = np.zeros(size, np.uint64)
+        return Accounts(names, np.full(size, np.nan), *([nothing] * 5), np.zeros(size, np.bool_))
+    row = {name: index for index, name in enumerate(accounts.column("account").to_pylist())}
+    place = np.fromiter((row.get(name, -1) for name in names), dtype=np.int64, count=size)
+    found = place >= 0
+
+    def hashed(name: str) -> NDArray[np.uint64]:
+        return np.where(found, hash_strings(_whole(accounts, name))[place], np.uint64(0))
+
+    created = _whole(accounts, "created_at").cast(pa.int64()).cast(pa.float64()).fill_null(float("nan"))
+    seconds = created.to_numpy(zero_copy_only=False)[place] / 1e6
+    verified = _whole(accounts, "verified").fill_null(False).to_numpy(zero_copy_only=False)[place]
+    return Accounts(
+        name=names,
+        created=np.where(found, seconds, np.nan),
+        card=hashed("payment"),
+        mail=hashed("email_domain"),
+        organization=hashed("organization"),
+        country=hashed("country"),
+        tier=hashed("tier"),
+        verified=found & verified.astype(np.bool_),
+    )
+
+
+def _whole(table: pa.Table, name: str) -> pa.Array:
+    column = table.column(name)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

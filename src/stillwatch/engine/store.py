@@ -1,0 +1,116 @@
+"""Where digests wait until the whole log is read: in memory, or in nameless files when memory is bounded.
+
+Touches the disk only when `limit_memory` asks for it: each column is a temporary file without a name, which vanishes with
+the process however it ends. What is written there are digests: plain hashes, counts and sketches, never text.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from stillwatch.errors import OutputError
+from stillwatch.marks.digest import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Column = NDArray[np.generic]
+
+
+class DigestStore:
+    """Takes the digests of batches in any order and gives all of them back, sorted by account and time."""
+
+    def __init__(self, *, limit_memory: int | None = None, folder: Path | None = None) -> None:
+        """Make an empty store.
+
+        Args:
+            limit_memory: bytes above which columns move to disk; None keeps them in memory.
+            folder: where temporary files go; None takes the system's place for them.
+        """
+        self._limit = limit_memory
+        self._folder = folder
+        self._held = 0
+        self._rows = 0
+        self._parts: dict[str, list[Column]] = {name: [] for name in COLUMNS}
+        self._files: dict[str, IO[bytes]] = {}
+
+    def add(self, digest: Mapping[str, Column]) -> None:
+        """Add the digest of a batch, with its accounts numbered.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        self._rows += len(digest["second"])
+        for name in COLUMNS:
+            self._parts[name].append(digest[name])
+            self._held += digest[name].nbytes
+        if self._limit is not None and self._held > self._limit // 4:
+            self._spill()
+
+    def sorted(self, rank: NDArray[np.int32]) -> dict[str, Column]:
+        """Empty the store: all columns, accounts renumbered by `rank`, rows by account, then time.
+
+        Rows of one account at one instant come in order of their prompts, so that the order of reading leaves no trace.
+        """
+        account = rank[self._take("account")] if self._rows else np.empty(0, np.int32)
+        second, prompt = self._take("second"), self._take("prompt")
+        order = np.lexsort((prompt, second, account))
+        columns: dict[str, Column] = {"account": account[order], "second": second[order], "prompt": prompt[order]}
+        for name in COLUMNS:
+            if name not in columns:
+                columns[name] = self._kept(self._take(name)[order])
+        return columns
+
+    def close(self) -> None:
+        """Drop everything."""
+        self._parts = {name: [] for name in COLUMNS}
+        for file in self._files.values():
+            file.close()
+        self._files = {}
+
+    def _spill(self) -> None:
+        try:
+            for name, parts in self._parts.items():
+                file = self._files.get(name) or self._open(name)
+                for part in parts:
+                    file.write(np.ascontiguousarray(part).data)
+                parts.clear()
+        except OSError as error:
+            raise OutputError(f"the temporary files of the scan could not be written: {error.strerror}") from error
+        self._held = 0
+
+    def _open(self, name: str) -> IO[bytes]:
+        self._files[name] = tempfile.TemporaryFile(dir=self._folder)
+        return self._files[name]
+
+    def _take(self, name: str) -> Column:
+        kind, width = COLUMNS[name]
+        parts = self._parts[name]
+        shape = (-1, width) if width else (-1,)
+        if name in self._files:
+            file = self._files.pop(name)
+            file.flush()
+            file.seek(0)
+            parts.insert(0, np.fromfile(file, dtype=kind).reshape(shape))
+            file.close()
+        whole = np.concatenate(parts) if parts else np.empty((0, width) if width else 0, kind)
+        parts.clear()
+        return whole
+
+    def _kept(self, column: Column) -> Column:
+        """Hold a finished column in memory, or map it from disk where memory is bounded."""
+        if self._limit is None or not column.size:
+            return column
+        try:
+            file = tempfile.TemporaryFile(dir=self._folder)
+            file.write(np.ascontiguousarray(column).data)
+            file.flush()
+            return np.memmap(file, dtype=column.dtype, mode="r+", shape=column.shape)
+        except OSError as error:
+            raise OutputError(f"the temporary files of the scan could not be written: {error.strerror}") from error

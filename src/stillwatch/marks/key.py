@@ -1,0 +1,34 @@
+"""Keyed hashing: how a mark is named once it leaves the process.
+
+Inside a scan marks are plain 64-bit hashes, so that nothing that is counted depends on the key. Whatever is written
+down is named by a keyed hash (BLAKE2b, RFC 7693, keyed mode), so that nobody without the provider's key can test a
+guess against it.
+
+Touches nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+NAME_BYTES = 10
+
+
+def name_mark(key: bytes, family: str, mark: int) -> str:
+    """Name a mark: 16 characters that only the key's owner can make again.
+
+    Args:
+        key: the provider's key, at least 16 bytes.
+        family: the mark's family.
+        mark: its plain hash.
+    """
+    digest = hashlib.blake2b(
+        family.encode() + b"\0" + int(mark).to_bytes(8, "little"), digest_size=NAME_BYTES, key=key[:64]
+    ).digest()
+    return base64.b32encode(digest).decode().lower()
+
+
+def name_cohort(key: bytes, verdict_family: str, mark: int) -> str:
+    """Id of the cohort that is known by this mark, e.g. `c-7f3k9q2m`; the same mark and key give the same id."""
+    return "c-" + name_mark(key, "cohort/" + verdict_family, mark)[:10]

@@ -1,0 +1,171 @@
+"""The baseline: what cohorts of ordinary traffic look like, signal by signal; the null of every p-value. Pure.
+
+A cohort is held against cohorts that are about as well known as itself: those with at least a quarter of its exchanges,
+up to a bound, since a handful of exchanges says little either way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stillwatch.stats import Reference, bits_of
+from stillwatch.verdicts.evidence import Family
+from stillwatch.verdicts.innocent import explained
+from stillwatch.verdicts.signals import SIGNALS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from stillwatch.cohorts.survey import Figures, Survey
+
+SIZES = (0, 60, 250)
+"""A cohort of n exchanges is held against those with at least the largest of these that is no more than n / 4."""
+
+FAMILY_CAP = 8.0  # bits that one family can give: signals inside a family repeat each other
+FAMILY_FLOOR = {Family.WORK: -8.0, Family.ASKING: -1.0, Family.DEALING: -6.0, Family.LINKAGE: -1.0, Family.TAKE: -2.0}
+"""Bits that one family can take. Accounts of different people contradict one operator, and so do people's hours in part;
+that nothing is shared or asked for says little, since an operator can avoid it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Evidence about streams.
+
+    Attributes:
+        signals: bits, [streams, len(SIGNALS)].
+        families: bits after caps and innocent explanations, [streams, len(Family)], in the order of `Family`.
+        explained: what an innocent explanation took away, [streams, len(Family)], 0 or below.
+        total: sum over families, [streams].
+    """
+
+    signals: NDArray[np.float64]
+    families: NDArray[np.float64]
+    explained: NDArray[np.float64]
+    total: NDArray[np.float64]
+
+    def family(self, family: Family) -> NDArray[np.float64]:
+        """Bits of one family."""
+        return self.families[:, list(Family).index(family)]
+
+    @property
+    def content(self) -> NDArray[np.float64]:
+        """Bits of the stronger content-side family: what is asked."""
+        return np.maximum(self.family(Family.WORK), self.family(Family.ASKING))
+
+    @property
+    def coordination(self) -> NDArray[np.float64]:
+        """Bits of the stronger coordination-side family: how accounts act as one."""
+        return np.maximum(self.family(Family.DEALING), self.family(Family.LINKAGE))
+
+    def pick(self, which: NDArray[np.generic]) -> Scores:
+        """Those of some streams."""
+        return Scores(self.signals[which], self.families[which], self.explained[which], self.total[which])
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Reference cohorts.
+
+    Attributes:
+        name: what it was fitted on, in words.
+        cohorts: how many cohorts stand behind it.
+        guilt: for each signal, by id, references of `Signal.guilt` by size class.
+        innocence: the same of `Signal.innocence`.
+        totals: best total of each cohort, for the p-value of a whole cohort.
+    """
+
+    name: str
+    cohorts: int
+    guilt: Mapping[str, tuple[Reference, ...]]
+    innocence: Mapping[str, tuple[Reference, ...]]
+    totals: Reference
+
+    def score(self, figures: Figures, without: frozenset[str] = frozenset()) -> Scores:
+        """Evidence about each stream.
+
+        Args:
+            figures: what was measured.
+            without: ids of signals, or names of families, that are switched off.
+        """
+        exchanges = figures["exchanges"]
+        bits = np.zeros((len(figures), len(SIGNALS)))
+        for index, signal in enumerate(SIGNALS):
+            if signal.id in without or signal.family.value in without:
+                continue
+            guilt = _by_size(self.guilt[signal.id], signal.guilt(figures), exchanges)
+            innocence = _by_size(self.innocence[signal.id], signal.innocence(figures), exchanges)
+            # each side is evidence of its own; what speaks for neither leaves nothing
+            net = np.maximum(bits_of(guilt), 0.0) - np.maximum(bits_of(innocence), 0.0)
+            known = np.isfinite(signal.read(figures)[0])
+            bits[:, index] = np.where(known, np.clip(net, -signal.absence, signal.most), 0.0)
+        return _scores(bits, figures)
+
+    def p_values(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probability that the best view of an ordinary cohort scores as high."""
+        return self.totals.tail_p_values(totals)
+
+
+def fit(survey: Survey, *, name: str, ordinary: NDArray[np.bool_] | None = None) -> Baseline:
+    """Fit a baseline to a survey's streams.
+
+    Args:
+        survey: of a log.
+        name: what to call it.
+        ordinary: streams to count; those of known campaigns are left out.
+    """
+    kept = np.ones(len(survey), np.bool_) if ordinary is None else ordinary
+    weight = np.where(kept, survey.weight, 0.0)
+    exchanges = survey.figures["exchanges"]
+    guilt, innocence = {}, {}
+    for signal in SIGNALS:
+        guilt[signal.id] = _references(signal.guilt(survey.figures), weight, exchanges)
+        innocence[signal.id] = _references(signal.innocence(survey.figures), weight, exchanges)
+    nothing = Reference.of(np.empty(0), np.empty(0))
+    bare = Baseline(name, int(round(weight.sum())), guilt, innocence, nothing)
+    totals = best_by_cohort(bare.score(survey.figures).total, survey.leader, kept)
+    return Baseline(name, bare.cohorts, guilt, innocence, Reference.of(totals, np.ones(len(totals))))
+
+
+def best_by_cohort(
+    totals: NDArray[np.float64], leader: NDArray[np.int64], kept: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Best total among each cohort's streams."""
+    best = np.full(len(totals), -np.inf)
+    np.maximum.at(best, leader[kept], totals[kept])
+    return best[np.isfinite(best)]
+
+
+def _references(
+    scores: NDArray[np.float64], weight: NDArray[np.float64], exchanges: NDArray[np.float64]
+) -> tuple[Reference, ...]:
+    made = []
+    for size in SIZES:
+        kept = (exchanges >= size) & (weight > 0)
+        made.append(Reference.of(np.where(np.isneginf(scores[kept]), np.nan, scores[kept]), weight[kept]))
+    return tuple(made)
+
+
+def _by_size(
+    references: tuple[Reference, ...], scores: NDArray[np.float64], exchanges: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    p = np.ones(len(scores))
+    place = np.searchsorted(SIZES, exchanges / 4.0, side="right") - 1
+    for index, reference in enumerate(references):
+        chosen = place == index
+        if chosen.any():
+            p[chosen] = reference.p_values(scores[chosen])
+    return p
+
+
+def _scores(bits: NDArray[np.float64], figures: Figures) -> Scores:
+    families = np.empty((len(bits), len(Family)))
+    for index, family in enumerate(Family):
+        own = [place for place, signal in enumerate(SIGNALS) if signal.family is family]
+        families[:, index] = np.clip(bits[:, own].sum(axis=1), FAMILY_FLOOR[family], FAMILY_CAP)
+    after = explained(figures, families)
+    return Scores(bits, after, after - families, after.sum(axis=1))

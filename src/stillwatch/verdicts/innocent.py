@@ -1,0 +1,106 @@
+"""Innocent explanations: what honest groups have in common, and which evidence it explains away. Pure; touches nothing.
+
+Coordinated does not mean hidden. Accounts that one customer pays for in the open are dealt work and share networks
+because they are one customer's; accounts that all ask the same items are a class or evaluators, not a queue dealt out.
+Each explanation takes away the bits of the families that it explains, and no others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stillwatch.verdicts.evidence import Family
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from stillwatch.cohorts.survey import Figures
+
+MOST = 0.9  # share of accounts that must agree for a cohort to be one customer's
+SAME_ITEMS = 0.5  # a queue gives each item to a minority of accounts; above this everybody asks the same
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One innocent explanation.
+
+    Attributes:
+        id: short name.
+        says: in a sentence.
+        families: whose bits it explains.
+        fits: which streams it fits.
+    """
+
+    id: str
+    says: str
+    families: frozenset[Family]
+    fits: Callable[[Figures], NDArray[np.bool_]]
+
+
+def one_customer(figures: Figures) -> NDArray[np.bool_]:
+    """Nearly all accounts have one means of payment, or claim one organization; or one network where neither is told."""
+    paid = np.nan_to_num(figures["card_lead"]) >= MOST
+    claimed = np.nan_to_num(figures["organization_lead"]) >= MOST
+    untold = (figures["card_told"] < MOST) & (figures["organization_told"] < MOST)
+    housed = np.nan_to_num(figures["network_lead"]) >= MOST
+    return paid | claimed | (untold & housed)
+
+
+def same_items(figures: Figures) -> NDArray[np.bool_]:
+    """Most accounts sent most of the prompts."""
+    return np.nan_to_num(figures["coverage"]) >= SAME_ITEMS
+
+
+EXPLANATIONS = (
+    Explanation(
+        "one-customer",
+        "its accounts are paid for, or claimed, as one customer's in the open",
+        frozenset({Family.DEALING, Family.LINKAGE}),
+        one_customer,
+    ),
+    Explanation(
+        "same-items",
+        "its accounts ask the same items, as classes and evaluators do; a queue gives each item to few",
+        frozenset({Family.WORK, Family.ASKING}),
+        same_items,
+    ),
+)
+
+
+def explained(figures: Figures, families: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bits by family (in the order of `Family`) after every explanation that fits has taken away what it explains."""
+    after = families.copy()
+    order = list(Family)
+    for explanation in EXPLANATIONS:
+        fits = explanation.fits(figures)
+        for family in explanation.families:
+            column = order.index(family)
+            after[:, column] = np.where(fits, np.minimum(after[:, column], 0.0), after[:, column])
+    return after
+
+
+def innocent_kind(figures: Figures) -> str:
+    """What kind of honest group the first stream looks most like."""
+
+    def value(name: str) -> float:
+        return float(np.nan_to_num(figures[name][0]))
+
+    around_the_clock = value("night") < 0.15
+    if same_items(figures)[0]:
+        return "class" if value("mail_lead") >= SAME_ITEMS or value("network_lift") > 3.0 else "evaluators"
+    if one_customer(figures)[0]:
+        return "pipeline" if around_the_clock or value("sessions") < 1.2 else "office"
+    if value("with_tools") > 0.5 and value("turns") > 2.0:
+        return "agent"
+    if around_the_clock:
+        return "pipeline"
+    if value("network_lead") >= SAME_ITEMS or value("mail_lead") >= MOST:
+        return "office"
+    if value("exchangeability") < 0.03 and value("client_lead") >= SAME_ITEMS:
+        return "crowd"
+    return "app" if value("client_lead") >= SAME_ITEMS else "people"
