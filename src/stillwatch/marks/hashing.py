@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from stillwatch.marks.compiled import compiled
+from stillwatch.marks.normalise import text_buffers
 from stillwatch.marks.tokens import mixed
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _fold(state: np.ndarray, values: np.ndarray) -> None:
 
 def hash_strings(texts: pa.Array) -> NDArray[np.uint64]:
     """Hash each string's bytes as they are; null and empty give 0."""
-    data, offsets = buffers(texts)
+    offsets, data = text_buffers(texts.fill_null("") if texts.null_count else texts)
     hashes = np.empty(len(offsets) - 1, np.uint64)
     _hash_bytes(data, offsets, hashes)
     return hashes
@@ -58,14 +59,3 @@ def combine(*columns: NDArray[np.generic]) -> NDArray[np.uint64]:
     for column in columns:
         _fold(state, np.ascontiguousarray(column).astype(np.uint64))
     return state
-
-
-def buffers(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Bytes and offsets (length n + 1) of a string array, without copying the bytes; a null is an empty text."""
-    if not pa.types.is_large_string(texts.type):
-        texts = texts.cast(pa.large_string())
-    if texts.null_count:
-        texts = texts.fill_null("")
-    _, places, data = texts.buffers()
-    offsets = np.frombuffer(places, np.int64, count=texts.offset + len(texts) + 1)[texts.offset :]
-    return (np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)), offsets

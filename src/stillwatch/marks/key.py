@@ -29,6 +29,7 @@ def name_mark(key: bytes, family: str, mark: int) -> str:
     return base64.b32encode(digest).decode().lower()
 
 
-def name_cohort(key: bytes, verdict_family: str, mark: int) -> str:
-    """Id of the cohort that is known by this mark, e.g. `c-7f3k9q2m`; the same mark and key give the same id."""
-    return "c-" + name_mark(key, "cohort/" + verdict_family, mark)[:10]
+def name_cohort(key: bytes, family: str, mark: int) -> str:
+    """Id of the cohort that is known by this mark, e.g. `c-7f3a9c2e51`; the same mark and key give the same id."""
+    plain = b"cohort/" + family.encode() + b"\0" + int(mark).to_bytes(8, "little")
+    return "c-" + hashlib.blake2b(plain, digest_size=5, key=key[:64]).hexdigest()

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.marks.compiled import compiled
-from stillwatch.marks.hashing import buffers
-from stillwatch.marks.normalise import normalise
+from stillwatch.marks.normalise import normalise, text_buffers
 from stillwatch.marks.tokens import END, IDEOGRAM, MARK, NUMBER, NUMBER_HASH, mixed, next_token
+from stillwatch.marks.wants import MEMORY, WANTS, add_token, finish, load_wants
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,18 +79,24 @@ def read_bytes(  # noqa: C901, PLR0912, PLR0915  # one pass over the bytes is th
     shape: np.ndarray,
     phrases: np.ndarray,
     sketch: np.ndarray,
+    wants: np.ndarray,
+    weights: np.ndarray,
+    scale: np.ndarray,
+    bias: np.ndarray,
 ) -> None:
     """Fill the arrays of `TextMarks` for texts `data[offsets[i]:offsets[i + 1]]` (UTF-8, normalised)."""
     ring = np.zeros(_RING, np.uint64)
     halves = np.zeros(_RING, np.int64)
     vector = np.zeros(DIMENSIONS, np.float32)
     last = PHRASES - 1
+    scores = np.zeros(len(WANTS), np.int32)
+    memory = np.zeros(MEMORY, np.uint64)
     for text in range(len(offsets) - 1):
         position, end = offsets[text], offsets[text + 1]
         whole = np.uint64(end != position)
         first = np.uint64(7)
         layout = np.uint64(11)
-        marks = count = begun = 0
+        marks = count = begun = taken = 0
         vector[:] = 0.0
         for place in range(PHRASES):
             phrases[text, place] = _NONE
@@ -101,6 +107,7 @@ def read_bytes(  # noqa: C901, PLR0912, PLR0915  # one pass over the bytes is th
             token, kind, position = next_token(data, position, end)
             if kind == END:
                 break
+            taken = add_token(weights, scores, memory, taken, token, kind)
             if kind == MARK:
                 marks += 1
                 if marks <= 24:
@@ -153,6 +160,7 @@ def read_bytes(  # noqa: C901, PLR0912, PLR0915  # one pass over the bytes is th
                 vector[dimension] += weight
             else:
                 vector[dimension] -= weight
+        finish(weights, scale, bias, scores, memory, taken, wants[text])
         prompt[text] = whole
         opening[text] = first if begun >= OPENING else np.uint64(0)
         closing[text] = np.uint64(0)
@@ -173,14 +181,14 @@ def read_bytes(  # noqa: C901, PLR0912, PLR0915  # one pass over the bytes is th
         norm = np.float32(0.0)
         for dimension in range(DIMENSIONS):
             norm += vector[dimension] * vector[dimension]
-        scale = np.float32(127.0 / math.sqrt(norm)) if norm > 0.0 else np.float32(0.0)
+        stretch = np.float32(127.0 / math.sqrt(norm)) if norm > 0.0 else np.float32(0.0)
         for dimension in range(DIMENSIONS):
-            sketch[text, dimension] = np.int8(np.rint(vector[dimension] * scale))
+            sketch[text, dimension] = np.int8(np.rint(vector[dimension] * stretch))
 
 
 def read_text(texts: pa.Array) -> TextMarks:
     """Take the marks of a column of texts (string or large_string)."""
-    data, offsets = buffers(normalise(texts))
+    offsets, data = text_buffers(normalise(texts))
     size = len(offsets) - 1
     made = TextMarks(
         prompt=np.empty(size, np.uint64),
@@ -189,7 +197,12 @@ def read_text(texts: pa.Array) -> TextMarks:
         shape=np.empty(size, np.uint64),
         phrases=np.empty((size, PHRASES), np.uint64),
         sketch=np.empty((size, DIMENSIONS), np.int8),
-        wants=np.zeros((size, 5), np.uint8),
+        wants=np.zeros((size, len(WANTS)), np.uint8),
     )
-    read_bytes(data, offsets, made.prompt, made.opening, made.closing, made.shape, made.phrases, made.sketch)
+    model = load_wants()
+    read_bytes(
+        data, offsets, made.prompt, made.opening, made.closing, made.shape, made.phrases, made.sketch, made.wants,
+        model.weights, model.scale, model.bias,
+    )  # fmt: skip
+    made.wants[made.prompt == 0] = 0
     return made
