@@ -129,6 +129,20 @@ def belong(profiles: Profiles, accounts: NDArray[np.int32], out: NDArray[np.bool
     return Membership(accounts, bits, parts, now)
 
 
+def likeness(
+    profiles: Profiles, members: NDArray[np.int32], accounts: NDArray[np.int32], out: NDArray[np.bool_], bound: float
+) -> float:
+    """Share of some accounts that would pass as members of a cohort that they are not in."""
+    together = np.concatenate([members, accounts])
+    kept = np.arange(len(together)) < len(members)
+    ordinary = ~out
+    ordinary[together] = False
+    bits = np.zeros(len(together))
+    for index in range(len(profiles.names)):
+        bits += _ratios(profiles.values[index], together, kept, ordinary, index < profiles.identity)
+    return float((bits[~kept] >= bound).mean())
+
+
 def _ratios(
     values: NDArray[np.uint64],
     accounts: NDArray[np.int32],

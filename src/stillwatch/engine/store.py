@@ -6,6 +6,7 @@ the process however it ends. What is written there are digests: plain hashes, co
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from typing import IO, TYPE_CHECKING
 
@@ -13,14 +14,22 @@ import numpy as np
 
 from stillwatch.errors import OutputError
 from stillwatch.marks.digest import COLUMNS
+from stillwatch.marks.hashing import combine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     Column = NDArray[np.generic]
+
+
+_TELL_APART = (
+    "system", "client", "parameters", "address", "network", "answer", "previous", "handle", "conversation", "model",
+    "flags", "biased", "input_tokens", "output_tokens", "turns",
+)  # fmt: skip
+"""Columns in which exchanges of one account, at one instant and with one prompt, can still differ."""
 
 
 class DigestStore:
@@ -38,6 +47,7 @@ class DigestStore:
         self._held = 0
         self._rows = 0
         self._parts: dict[str, list[Column]] = {name: [] for name in COLUMNS}
+        self._order: list[NDArray[np.uint64]] = []
         self._files: dict[str, IO[bytes]] = {}
 
     def add(self, digest: Mapping[str, Column]) -> None:
@@ -47,6 +57,7 @@ class DigestStore:
             OutputError: the disk is full.
         """
         self._rows += len(digest["second"])
+        self._order.append(combine(*(digest[name] for name in _TELL_APART)))
         for name in COLUMNS:
             self._parts[name].append(digest[name])
             self._held += digest[name].nbytes
@@ -56,11 +67,16 @@ class DigestStore:
     def sorted(self, rank: NDArray[np.int32]) -> dict[str, Column]:
         """Empty the store: all columns, accounts renumbered by `rank`, rows by account, then time.
 
-        Rows of one account at one instant come in order of their prompts, so that the order of reading leaves no trace.
+        Rows of one account at one instant come in order of their prompts, then of a hash of all else, so that the order
+        of reading leaves no trace.
+
+        Raises:
+            OutputError: the disk is full.
         """
         account = rank[self._take("account")] if self._rows else np.empty(0, np.int32)
         second, prompt = self._take("second"), self._take("prompt")
         order = np.lexsort((prompt, second, account))
+        _settle(order, (account, second, prompt), self._order)
         columns: dict[str, Column] = {"account": account[order], "second": second[order], "prompt": prompt[order]}
         for name in COLUMNS:
             if name not in columns:
@@ -70,19 +86,19 @@ class DigestStore:
     def close(self) -> None:
         """Drop everything."""
         self._parts = {name: [] for name in COLUMNS}
+        self._order = []
         for file in self._files.values():
-            file.close()
+            _drop(file)
         self._files = {}
 
     def _spill(self) -> None:
-        try:
+        with _written():
             for name, parts in self._parts.items():
                 file = self._files.get(name) or self._open(name)
                 for part in parts:
                     file.write(np.ascontiguousarray(part).data)
+                file.flush()
                 parts.clear()
-        except OSError as error:
-            raise OutputError(f"the temporary files of the scan could not be written: {error.strerror}") from error
         self._held = 0
 
     def _open(self, name: str) -> IO[bytes]:
@@ -95,7 +111,6 @@ class DigestStore:
         shape = (-1, width) if width else (-1,)
         if name in self._files:
             file = self._files.pop(name)
-            file.flush()
             file.seek(0)
             parts.insert(0, np.fromfile(file, dtype=kind).reshape(shape))
             file.close()
@@ -107,10 +122,40 @@ class DigestStore:
         """Hold a finished column in memory, or map it from disk where memory is bounded."""
         if self._limit is None or not column.size:
             return column
-        try:
+        with _written():
             file = tempfile.TemporaryFile(dir=self._folder)
-            file.write(np.ascontiguousarray(column).data)
-            file.flush()
-            return np.memmap(file, dtype=column.dtype, mode="r+", shape=column.shape)
-        except OSError as error:
-            raise OutputError(f"the temporary files of the scan could not be written: {error.strerror}") from error
+            try:
+                file.write(np.ascontiguousarray(column).data)
+                file.flush()
+                return np.memmap(file, dtype=column.dtype, mode="r+", shape=column.shape)
+            finally:
+                _drop(file)  # the map, where there is one, holds the file by itself
+        return column
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    """Say in our own words that the disk would not take something."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"the temporary files of the scan could not be written: {error.strerror}") from error
+
+
+def _drop(file: IO[bytes]) -> None:
+    """Close a temporary file; what it still holds back need not reach a full disk."""
+    with contextlib.suppress(OSError):
+        file.close()
+
+
+def _settle(order: NDArray[np.int64], keys: tuple[Column, ...], parts: list[NDArray[np.uint64]]) -> None:
+    """Put rows that agree in all keys in order of the hash of the rest; there are few, so only those are sorted."""
+    same = np.ones(max(len(order) - 1, 0), np.bool_)
+    for key in keys:
+        same &= key[order[1:]] == key[order[:-1]]
+    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False]) if len(order) else order
+    rest = np.concatenate(parts) if parts else np.empty(0, np.uint64)
+    parts.clear()
+    if len(tied):
+        group = np.cumsum(np.r_[True, ~same])[tied]
+        order[tied] = order[tied][np.lexsort((rest[order[tied]], group))]

@@ -17,7 +17,7 @@ from stillwatch.verdicts.innocent import explained
 from stillwatch.verdicts.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -110,12 +110,12 @@ class Baseline:
         return self.totals.tail_p_values(totals)
 
 
-def fit(survey: Survey, *, name: str, ordinary: NDArray[np.bool_] | None = None) -> Baseline:
+def fit(survey: Survey, *, name: Callable[[int], str], ordinary: NDArray[np.bool_] | None = None) -> Baseline:
     """Fit a baseline to a survey's streams.
 
     Args:
         survey: of a log.
-        name: what to call it.
+        name: what to call it, given the number of cohorts.
         ordinary: streams to count; those of known campaigns are left out.
     """
     kept = np.ones(len(survey), np.bool_) if ordinary is None else ordinary
@@ -126,9 +126,10 @@ def fit(survey: Survey, *, name: str, ordinary: NDArray[np.bool_] | None = None)
         guilt[signal.id] = _references(signal.guilt(survey.figures), weight, exchanges)
         innocence[signal.id] = _references(signal.innocence(survey.figures), weight, exchanges)
     nothing = Reference.of(np.empty(0), np.empty(0))
-    bare = Baseline(name, int(round(weight.sum())), guilt, innocence, nothing)
+    cohorts = round(weight.sum())
+    bare = Baseline(name(cohorts), cohorts, guilt, innocence, nothing)
     totals = best_by_cohort(bare.score(survey.figures).total, survey.leader, kept)
-    return Baseline(name, bare.cohorts, guilt, innocence, Reference.of(totals, np.ones(len(totals))))
+    return Baseline(bare.name, cohorts, guilt, innocence, Reference.of(totals, np.ones(len(totals))))
 
 
 def best_by_cohort(

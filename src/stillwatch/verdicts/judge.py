@@ -21,20 +21,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillwatch.cohorts.members import Membership, Profiles, belong, profile
+from stillwatch.cohorts.members import Membership, Profiles, belong, likeness, profile
 from stillwatch.cohorts.streams import LEAST_ACCOUNTS, LEAST_EXCHANGES
 from stillwatch.stats import false_discovery_rates
 from stillwatch.verdicts.baseline import Baseline, Scores, fit
-from stillwatch.verdicts.evidence import Verdict
+from stillwatch.verdicts.evidence import CONTENT_SIDE, COORDINATION_SIDE, Family, Verdict
+from stillwatch.verdicts.innocent import EXPLANATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from stillwatch.cohorts.survey import Candidates, Figures, Survey, Surveyor
 
 
+ALIKE = 0.8  # share of one cohort's accounts that must pass as members of another for both to be one operator's
+CLEARED_MOST = 60  # cleared cohorts that are reported
+CLEARED_LEAST = 20  # accounts from which a cohort that shares a system prompt in the open is worth naming
+CLEARED_ACCOUNTS = 5_000
+_SHARED_IN_THE_OPEN = ("system", "organization")
+_SIDES = [list(Family).index(family) for family in (*CONTENT_SIDE, *COORDINATION_SIDE)]
 WIDER = 0.7  # share of the evidence that a wider view of a cohort must keep
 KEEPS = 0.6  # the same for every family by itself: a view that mixes two queues loses what made either stand out
 HOLDS = 0.8  # share of a view's accounts that a wider one must hold
@@ -110,58 +115,56 @@ class Judgement:
 
 
 class Judge:
-    """Judges the cohorts of one survey."""
+    """Judges the cohorts of one survey.
+
+    Attributes:
+        population: the log.
+        survey: its streams.
+        profiles: its accounts' properties.
+    """
 
     def __init__(
-        self,
-        surveyor: Surveyor,
-        survey: Survey,
-        *,
-        settings: ScanSettings,
-        baseline: Baseline | None = None,
-        progress: Callable[[int], None] | None = None,
+        self, surveyor: Surveyor, survey: Survey, *, settings: ScanSettings, baseline: Baseline | None = None
     ) -> None:
-        self._surveyor, self._survey, self._settings = surveyor, survey, settings
-        self._given = baseline
-        self._progress = progress
-        self._profiles: Profiles = profile(surveyor.population, surveyor)
-        self._out = np.zeros(len(surveyor.population.accounts.name), np.bool_)
+        self._surveyor, self._settings, self._given = surveyor, settings, baseline
+        self.population, self.survey = surveyor.population, survey
+        self.profiles: Profiles = profile(self.population, surveyor)
+        self._out = np.zeros(len(self.population.accounts.name), np.bool_)
 
     def judge(self) -> Judgement:
         """Run the steps."""
-        survey, settings = self._survey, self._settings
-        baseline = self._given or fit(survey, name="", ordinary=None)
-        scores = baseline.score(survey.figures, settings.without)
-        accused = self._accuse(baseline, scores)
+        survey, settings = self.survey, self._settings
+        if not len(survey):
+            return Judgement((), self._given or fit(survey, name=_own), 0)
+        baseline = self._given or fit(survey, name=_own)
+        accused = self._accuse(baseline, baseline.score(survey.figures, settings.without))
         if self._given is None:
-            ordinary = self._untouched()
-            baseline = fit(survey, name="", ordinary=ordinary)
-        else:
-            ordinary = np.ones(len(survey), np.bool_)
-        scores = baseline.score(survey.figures, settings.without)
-        accused = [self._scored(cohort, baseline) for cohort in accused]
-        tested = max(baseline.cohorts, 1) if self._given is None else len(np.unique(survey.leader))
-        return Judgement(self._decided(accused, baseline, tested), baseline, tested)
+            baseline = fit(survey, name=_own, ordinary=self._untouched())
+        accused = self._joined([self._scored(cohort, baseline) for cohort in accused], baseline)
+        tested = len(np.unique(survey.leader[self._untouched()])) + len(accused)
+        decided = self._decided(accused, tested)
+        return Judgement((*decided, *self._cleared(baseline, tested)), baseline, tested)
 
     # ------------------------------------------------------------------ steps
 
     def _accuse(self, baseline: Baseline, scores: Scores) -> list[Judged]:
-        survey, settings = self._survey, self._settings
-        strong = (
+        """Steps 2 to 5."""
+        survey, settings = self.survey, self._settings
+        strong = np.flatnonzero(
             (scores.content >= settings.side)
             & (scores.coordination >= settings.side)
             & (scores.total >= settings.watch)
         )
-        candidates = survey.pick(np.flatnonzero(strong)[np.argsort(-scores.total[strong], kind="stable")])
-        totals = scores.total[candidates.stream]
+        strong = strong[np.lexsort((-survey.figures["exchanges"][strong], -scores.total[strong]))]
+        candidates = survey.pick(strong)
         accused: list[Judged] = []
-        spent = np.zeros(len(totals), np.bool_)
-        for place in range(len(totals)):
+        spent = np.zeros(len(strong), np.bool_)
+        for place in range(len(strong)):
             if spent[place]:
                 continue
             for view in self._views(place, candidates, scores, ~spent):
                 spent[view] = True
-                cohort = self._tried(int(candidates.stream[view]), baseline)
+                cohort = self._tried(int(strong[view]), baseline)
                 if cohort is not None:
                     accused.append(cohort)
                     self._out[cohort.members] = True
@@ -170,17 +173,11 @@ class Judge:
                     break
         return accused
 
-    def _views(
-        self,
-        place: int,
-        candidates: Candidates,
-        scores: Scores,
-        open_: NDArray[np.bool_],
-    ) -> list[int]:
-        """Ever wider views of one cohort, the widest first: each holds most of the last, and is the strongest that does."""
+    def _views(self, place: int, candidates: Candidates, scores: Scores, open_: NDArray[np.bool_]) -> list[int]:
+        """Ever wider views of one cohort, widest first: each holds most of the last, and is the strongest that does."""
         totals = scores.total[candidates.stream]
+        families = np.maximum(scores.families[candidates.stream], 0.0)[:, _SIDES]
         near = open_ & (totals >= WIDER * totals[place])
-        families = np.maximum(scores.families[candidates.stream], 0.0)[:, :4]
         sizes = candidates.counts(~self._out)
         views = [place]
         while True:
@@ -197,22 +194,30 @@ class Judge:
 
     def _tried(self, stream: int, baseline: Baseline) -> Judged | None:
         """Purify a stream and measure it again; None if it is no longer a candidate."""
-        survey, settings = self._survey, self._settings
-        accounts = survey.accounts(stream)
+        accounts = self.survey.accounts(stream)
         accounts = accounts[~self._out[accounts]]
-        membership = belong(self._profiles, accounts, self._out, settings.member)
+        if len(accounts) < LEAST_ACCOUNTS:
+            return None
+        cohort = self._measured(stream, belong(self.profiles, accounts, self._out, self._settings.member), baseline)
+        return cohort if cohort is not None and self._holds(cohort.scores, self._settings.watch) else None
+
+    def _measured(self, stream: int, membership: Membership, baseline: Baseline) -> Judged | None:
+        """The members of a stream, measured by themselves; None if they are too few."""
+        survey = self.survey
         if membership.kept.sum() < LEAST_ACCOUNTS:
             return None
         among = np.zeros(len(self._out), np.bool_)
         among[membership.accounts[membership.kept]] = True
         rows = self._surveyor.rows(survey.names[survey.family[stream]], int(survey.mark[stream]), among)
+        return self._of_rows(stream, rows, membership, baseline)
+
+    def _of_rows(
+        self, stream: int, rows: NDArray[np.int64], membership: Membership, baseline: Baseline
+    ) -> Judged | None:
         if len(rows) < LEAST_EXCHANGES:
             return None
         figures, _ = self._surveyor.one(rows)
-        scores = baseline.score(figures, settings.without)
-        if not self._holds(scores, settings.watch):
-            return None
-        return Judged(stream, rows, membership, figures, scores, Verdict.WATCH)
+        return Judged(stream, rows, membership, figures, baseline.score(figures, self._settings.without), Verdict.WATCH)
 
     def _holds(self, scores: Scores, total: float) -> bool:
         side = self._settings.side
@@ -220,19 +225,115 @@ class Judge:
 
     def _untouched(self) -> NDArray[np.bool_]:
         """Streams that hardly any accused account is in."""
-        survey = self._survey
-        everything = survey.pick(np.arange(len(survey)))
+        everything = self.survey.pick(np.arange(len(self.survey)))
         return np.asarray(everything.counts(self._out) <= 0.2 * everything.sizes)
 
     def _scored(self, cohort: Judged, baseline: Baseline) -> Judged:
         scores = baseline.score(cohort.figures, self._settings.without)
         return replace(cohort, scores=scores, p_value=float(baseline.p_values(scores.total)[0]))
 
-    def _decided(self, cohorts: list[Judged], baseline: Baseline, tested: int) -> tuple[Judged, ...]:
+    def _joined(self, cohorts: list[Judged], baseline: Baseline) -> list[Judged]:
+        """Step 7: cohorts whose accounts would be members of each other, on all properties, are one operator's."""
+        joined: list[Judged] = []
+        for cohort in cohorts:
+            for place, other in enumerate(joined):
+                if self._one_operator(other, cohort):
+                    whole = self._put_together(other, cohort, baseline)
+                    if whole is not None:
+                        joined[place] = self._scored(whole, baseline)
+                        break
+            else:
+                joined.append(cohort)
+        return joined
+
+    def _one_operator(self, one: Judged, other: Judged) -> bool:
+        bound = self._settings.member
+        return (
+            likeness(self.profiles, one.members, other.members, self._out, bound) >= ALIKE
+            and likeness(self.profiles, other.members, one.members, self._out, bound) >= ALIKE
+        )
+
+    def _put_together(self, one: Judged, other: Judged, baseline: Baseline) -> Judged | None:
+        parts = one.membership, other.membership
+        accounts, first = np.unique(np.concatenate([part.accounts for part in parts]), return_index=True)
+        membership = Membership(
+            accounts,
+            np.concatenate([part.bits for part in parts])[first],
+            np.concatenate([part.parts for part in parts])[first],
+            np.isin(accounts, np.concatenate([one.members, other.members])),
+        )
+        rows = np.union1d(one.rows, other.rows)
+        whole = self._of_rows(one.stream, rows, membership, baseline)
+        return whole if whole is not None and self._holds(whole.scores, self._settings.watch) else None
+
+    def _decided(self, cohorts: list[Judged], tested: int) -> tuple[Judged, ...]:
+        """Step 8."""
         settings = self._settings
         q_values = false_discovery_rates(np.array([cohort.p_value for cohort in cohorts]), tests=tested)
         decided = []
         for cohort, q in zip(cohorts, q_values, strict=True):
-            held = self._holds(cohort.scores, settings.total) and q <= settings.false_discoveries
-            decided.append(replace(cohort, q_value=float(q), verdict=Verdict.CAMPAIGN if held else Verdict.WATCH))
+            scores = cohort.scores
+            lacking = [
+                *(["what is asked"] if scores.content[0] < settings.side else []),
+                *(["how accounts act as one"] if scores.coordination[0] < settings.side else []),
+            ]
+            if lacking:
+                verdict, reason = Verdict.WATCH, f"too little evidence on {' and on '.join(lacking)}"
+            elif scores.total[0] < settings.total:
+                verdict, reason = (
+                    Verdict.WATCH,
+                    f"{scores.total[0]:.1f} bits of evidence; a campaign needs {settings.total:g}",
+                )
+            elif q > settings.false_discoveries:
+                verdict = Verdict.WATCH
+                reason = (
+                    f"ordinary cohorts come near it: at this bound {min(q, 1.0):.0%} of findings would be false, "
+                    f"and {settings.false_discoveries:.0%} are accepted"
+                )
+            else:
+                verdict = Verdict.CAMPAIGN
+                reason = "one queue of work dealt over accounts that act as one; no innocent explanation fits"
+            decided.append(replace(cohort, q_value=float(q), verdict=verdict, reason=reason))
         return tuple(decided)
+
+    def _cleared(self, baseline: Baseline, tested: int) -> list[Judged]:
+        """Cohorts that look coordinated at first sight and are not accused: each with what speaks for it."""
+        survey, settings = self.survey, self._settings
+        scores = baseline.score(survey.figures, settings.without)
+        raw = scores.families - scores.explained
+        order = list(Family)
+        content = raw[:, [order.index(Family.WORK), order.index(Family.ASKING)]].max(axis=1)
+        coordination = raw[:, [order.index(Family.DEALING), order.index(Family.LINKAGE)]].max(axis=1)
+        open_ = self._untouched() & (np.diff(survey.bounds) <= CLEARED_ACCOUNTS)
+        system = np.array([name in _SHARED_IN_THE_OPEN for name in survey.names])[survey.family]
+        suspect = open_ & (np.minimum(content, coordination) >= settings.side)
+        plain = open_ & system & (survey.figures["accounts"] >= CLEARED_LEAST)
+        worth = np.where(suspect, 1000.0 + raw.sum(axis=1), np.where(plain, survey.figures["accounts"] / 1e6, -np.inf))
+        taken = self._out.copy()
+        cleared: list[Judged] = []
+        for stream in np.lexsort((-survey.figures["exchanges"], -worth)):
+            if not np.isfinite(worth[stream]) or len(cleared) >= CLEARED_MOST:
+                break
+            accounts = survey.accounts(int(stream))
+            if taken[accounts].mean() > 0.5:
+                continue
+            taken[accounts] = True
+            membership = belong(self.profiles, accounts, self._out, -np.inf)
+            cohort = self._measured(int(stream), membership, baseline)
+            if cohort is not None:
+                p_value = float(baseline.p_values(cohort.scores.total)[0])
+                fits = [each.says for each in EXPLANATIONS if each.fits(cohort.figures)[0]]
+                cleared.append(
+                    replace(
+                        cohort,
+                        verdict=Verdict.CLEARED,
+                        p_value=p_value,
+                        q_value=min(p_value * tested, 1.0),
+                        reason="; ".join(fits) or "its accounts are as different from one another as people are",
+                    )
+                )
+        return cleared
+
+
+def _own(cohorts: int) -> str:
+    return f"{cohorts:,} cohorts of this log itself (no baseline was given)"

@@ -1,0 +1,358 @@
+"""The library's verbs: they join files, clock and memory to the pure stages. All that the command line does, it does here.
+
+    scan            logs -> findings
+    scan_table      the same of an Arrow table in memory
+    fit_baseline    logs -> what ordinary traffic looks like; save_baseline, load_baseline keep it
+    test_cohorts    logs -> the p-value of every cohort, reported or not (to check calibration)
+    simulate        a scenario -> a log with known truth
+
+Touches: the files it is given, temporary files when memory is bounded, and the clock (to tell rows of the future).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from stillwatch.cohorts.population import Population
+from stillwatch.cohorts.survey import Surveyor
+from stillwatch.engine.local import populate_from
+from stillwatch.exchanges.accounts import read_accounts
+from stillwatch.exchanges.read import LogReader, ReadReport, conform
+from stillwatch.exchanges.schema import ACCOUNT
+from stillwatch.marks.digest import NEEDED
+from stillwatch.marks.families import FAMILIES
+from stillwatch.report.baseline_v1 import load_baseline, save_baseline
+from stillwatch.simulate.scenario import load_scenario
+from stillwatch.simulate.traffic import simulate as make_traffic
+from stillwatch.simulate.write import write_traffic
+from stillwatch.verdicts.baseline import FAMILY_CAP, Baseline, best_by_cohort
+from stillwatch.verdicts.conclude import Conclusion
+from stillwatch.verdicts.evidence import Findings, Rejected, Scan
+from stillwatch.verdicts.judge import Judge, Judgement, ScanSettings
+from stillwatch.verdicts.signals import SIGNALS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = [
+    "Baseline",
+    "Findings",
+    "Progress",
+    "ScanSettings",
+    "SimulationSummary",
+    "TestedCohort",
+    "fit_baseline",
+    "load_baseline",
+    "save_baseline",
+    "scan",
+    "scan_table",
+    "simulate",
+    "test_cohorts",
+]
+
+ENGINE = "local"
+_FAMILIES_SURVEYED = len(FAMILIES)
+_JUDGING = ("judging", "writing")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a scan is.
+
+    Attributes:
+        stage: `reading`, `gathering` or `judging`.
+        done: bytes while reading, steps afterwards.
+        total: of the same.
+        exchanges: read so far.
+    """
+
+    stage: str
+    done: int
+    total: int
+    exchanges: int
+
+
+@dataclass(frozen=True, slots=True)
+class TestedCohort:
+    """One cohort that was looked at: its size, its best view's bits, and its p-value."""
+
+    accounts: int
+    exchanges: int
+    bits: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationSummary:
+    """What was made: rows, accounts, accounts of campaigns."""
+
+    exchanges: int
+    accounts: int
+    campaign_accounts: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    population: Population
+    report: ReadReport
+    accounts: pa.Table | None
+
+
+def scan(
+    logs: Sequence[str | Path],
+    *,
+    accounts: Path | None = None,
+    dialect: str | None = None,
+    baseline: Path | Baseline | None = None,
+    key: bytes,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    strict: bool = False,
+    rejects: Path | None = None,
+    limit_memory: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    settings: ScanSettings | None = None,
+) -> Findings:
+    """Scan request logs.
+
+    Args:
+        logs: files, folders or globs.
+        accounts: one row an account, if there is such a file.
+        dialect: the logs' format; recognised if None.
+        baseline: what ordinary traffic looks like, or the file that holds it; the log's own population if None.
+        key: names marks and cohorts; at least 16 bytes.
+        since: the first moment to look at.
+        until: the first moment not to look at.
+        strict: stop at the first row that cannot be read.
+        rejects: where rows that cannot be read are kept.
+        limit_memory: bytes above which the disk is used.
+        progress: called now and then.
+        settings: bounds of the verdict.
+
+    Raises:
+        StillwatchError: see `errors.py`; `LogError` and `DialectError` for logs, `BaselineError`, `OutputError`.
+    """
+    read = _read(
+        logs, accounts=accounts, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects,
+        limit_memory=limit_memory, progress=progress,
+    )  # fmt: skip
+    held = load_baseline(baseline) if isinstance(baseline, Path) else baseline
+    return _concluded(read, held, key, settings or ScanSettings(), progress)
+
+
+def scan_table(
+    exchanges: pa.Table | pa.RecordBatch,
+    *,
+    accounts: pa.Table | None = None,
+    baseline: Baseline | None = None,
+    key: bytes,
+    settings: ScanSettings | None = None,
+) -> Findings:
+    """Scan a table in memory, with columns of `exchange/1` (at least `time` and `account`).
+
+    Raises:
+        LogError: a column cannot be cast; names the column.
+    """
+    table = conform(exchanges)
+    seen = frozenset(name for name in table.column_names if table.column(name).null_count < table.num_rows)
+    report = ReadReport(table.num_rows, 0, {}, (), seen, (), {}, table.nbytes)
+    known = None if accounts is None else _conformed_accounts(accounts)
+    population = populate_from((batch.select(NEEDED) for batch in table.to_batches(max_chunksize=65_536)), known)
+    return _concluded(_Read(population, report, known), baseline, key, settings or ScanSettings(), None)
+
+
+def fit_baseline(
+    logs: Sequence[str | Path],
+    *,
+    accounts: Path | None = None,
+    dialect: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    strict: bool = False,
+    rejects: Path | None = None,
+    limit_memory: int | None = None,
+    key: bytes = b"",
+    progress: Callable[[Progress], None] | None = None,
+) -> Baseline:
+    """Learn what ordinary traffic looks like; campaigns found in the logs are left out of it. Arguments as for `scan`."""
+    del key  # a baseline holds figures, no marks; asked for so that both commands take the same options
+    read = _read(
+        logs, accounts=accounts, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects,
+        limit_memory=limit_memory, progress=progress,
+    )  # fmt: skip
+    _, judgement = _judged(read.population, None, ScanSettings(), progress, read.report.rows)
+    return judgement.baseline
+
+
+def test_cohorts(
+    logs: Sequence[str | Path],
+    *,
+    accounts: Path | None = None,
+    baseline: Path | Baseline | None = None,
+    key: bytes = b"",
+    settings: ScanSettings | None = None,
+) -> list[TestedCohort]:
+    """Test every cohort of some logs, and give all of them, reported or not. Arguments as for `scan`."""
+    del key
+    read = _read(logs, accounts=accounts)
+    held = load_baseline(baseline) if isinstance(baseline, Path) else baseline
+    judge, judgement = _judged(read.population, held, settings or ScanSettings(), None, read.report.rows)
+    survey = judge.survey
+    scores = judgement.baseline.score(survey.figures, (settings or ScanSettings()).without)
+    best: dict[int, int] = {}
+    for stream in np.argsort(scores.total, kind="stable"):
+        best[int(survey.leader[stream])] = int(stream)
+    chosen = np.array(sorted(best.values()), np.int64)
+    p_values = judgement.baseline.p_values(scores.total[chosen])
+    assert len(best_by_cohort(scores.total, survey.leader, np.ones(len(survey), np.bool_))) == len(chosen)
+    return [
+        TestedCohort(
+            int(survey.figures["accounts"][stream]),
+            int(survey.figures["exchanges"][stream]),
+            float(scores.total[stream]),
+            float(p),
+        )
+        for stream, p in zip(chosen, p_values, strict=True)
+    ]
+
+
+def simulate(
+    scenario: str | Path,
+    out: Path,
+    *,
+    seed: int = 1,
+    scale: float = 1.0,
+    format: str = "parquet",  # noqa: A002  # the option's name
+) -> SimulationSummary:
+    """Make a log with known truth in the folder `out`: exchanges/, accounts.parquet, truth/accounts.parquet.
+
+    Raises:
+        ScenarioError: the scenario says something wrong.
+        OutputError: the folder cannot be written, or holds something else.
+    """
+    traffic = make_traffic(load_scenario(scenario), seed=seed, scale=scale)
+    write_traffic(traffic, out, format=format)
+    campaigns = sum(bool(name) for name in traffic.truth.column("campaign").to_pylist())
+    return SimulationSummary(traffic.exchanges.num_rows, traffic.accounts.num_rows, campaigns)
+
+
+# ---------------------------------------------------------------- between the rim and the pure stages
+
+
+def _read(
+    logs: Sequence[str | Path],
+    *,
+    accounts: Path | None = None,
+    dialect: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    strict: bool = False,
+    rejects: Path | None = None,
+    limit_memory: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> _Read:
+    reader = LogReader(
+        logs, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects, columns=NEEDED,
+        now=datetime.now(UTC),
+    )  # fmt: skip
+    known = None if accounts is None else read_accounts(accounts)
+    population = populate_from(_watched(reader, progress), known, limit_memory=limit_memory)
+    return _Read(population, reader.report(), known)
+
+
+def _watched(reader: LogReader, progress: Callable[[Progress], None] | None) -> Iterator[pa.RecordBatch]:
+    exchanges = 0
+    for batch in reader.batches():
+        exchanges += batch.num_rows
+        yield batch
+        if progress is not None:
+            progress(Progress("reading", reader.bytes_read, reader.bytes_total, exchanges))
+
+
+def _judged(
+    population: Population,
+    baseline: Baseline | None,
+    settings: ScanSettings,
+    progress: Callable[[Progress], None] | None,
+    exchanges: int,
+) -> tuple[Judge, Judgement]:
+    def step(stage: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress(stage, done, total, exchanges))
+
+    surveyor = Surveyor(population)
+    survey = surveyor.survey(lambda done: step("gathering", done, _FAMILIES_SURVEYED))
+    step("judging", 0, 1)
+    judge = Judge(surveyor, survey, settings=settings, baseline=baseline)
+    judgement = judge.judge()
+    step("judging", 1, 1)
+    return judge, judgement
+
+
+def _concluded(
+    read: _Read,
+    baseline: Baseline | None,
+    key: bytes,
+    settings: ScanSettings,
+    progress: Callable[[Progress], None] | None,
+) -> Findings:
+    population, report = read.population, read.report
+    judge, judgement = _judged(population, baseline, settings, progress, report.rows)
+    absent = _absent(report, read.accounts)
+    some = population.exchanges > 0
+    return Findings(
+        Scan(
+            exchanges=population.exchanges,
+            accounts=len(population.accounts.name),
+            first=datetime.fromtimestamp(population.start, tz=UTC) if some else None,
+            last=datetime.fromtimestamp(population.end, tz=UTC) if some else None,
+            rejected=Rejected(report.rejected, report.reasons),
+            columns_absent=absent,
+            blind_to=_blind_to(frozenset(absent)),
+            engine=ENGINE,
+            baseline=judgement.baseline.name,
+            cohorts_tested=judgement.tested,
+            settings={
+                **{name: value for name, value in asdict(settings).items() if name != "without"},
+                "without": ",".join(sorted(settings.without)),
+                "family_cap": FAMILY_CAP,
+            },
+        ),
+        Conclusion(judge, judgement, key).findings(),
+    )
+
+
+def _absent(report: ReadReport, accounts: pa.Table | None) -> tuple[str, ...]:
+    """Columns of the log, then of the accounts, that no row had."""
+    log = [name for name in NEEDED if name not in report.columns_seen]
+    known = () if accounts is None else [name for name in accounts.column_names if _told(accounts, name)]
+    return (*log, *(name for name in ACCOUNT.names if name != "account" and name not in known and name not in log))
+
+
+def _told(table: pa.Table, name: str) -> bool:
+    return bool(table.column(name).null_count < table.num_rows)
+
+
+def _blind_to(absent: frozenset[str]) -> tuple[str, ...]:
+    """What cannot be seen without these columns, one a signal."""
+    return tuple(
+        f"{signal.id}: {signal.question} (needs {' and '.join(' or '.join(group) for group in signal.needs)})"
+        for signal in SIGNALS
+        if any(all(name in absent for name in group) for group in signal.needs)
+    )
+
+
+def _conformed_accounts(accounts: pa.Table) -> pa.Table:
+    columns: Iterable[pa.ChunkedArray | pa.Array] = (
+        accounts.column(field.name).cast(field.type)
+        if field.name in accounts.column_names
+        else pa.nulls(accounts.num_rows, field.type)
+        for field in ACCOUNT
+    )
+    return pa.table(list(columns), schema=ACCOUNT)
