@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from stillwatch.marks.compiled import compiled
+from stillwatch.compiled import compiled
 
 if TYPE_CHECKING:
     from pathlib import Path

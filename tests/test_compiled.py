@@ -6,16 +6,16 @@ import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from stillwatch.marks.compiled import compiled, inlined
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CALLEE = (
-    "from stillwatch.marks.compiled import inlined\n\n\n@inlined\ndef step(value: int) -> int:\n    return value + {}\n"
+    "from stillwatch.compiled import inlined\n\n\n@inlined\ndef step(value: int) -> int:\n    return value + {}\n"
 )
 CALLER = """from made_callee import step
-from stillwatch.marks.compiled import compiled
+from stillwatch.compiled import compiled, inlined
+from stillwatch.compiled import compiled
 
 
 @compiled

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwatch.marks.compiled import compiled
+from stillwatch.compiled import compiled
 from stillwatch.marks.tokens import (
     BYTE,
     END,

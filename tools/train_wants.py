@@ -38,7 +38,7 @@ import pyarrow as pa
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from stillwatch.marks.compiled import compiled
+from stillwatch.compiled import compiled
 from stillwatch.marks.normalise import normalise, text_buffers
 from stillwatch.marks.tokens import END, NUMBER, NUMBER_HASH, next_token
 from stillwatch.marks.wants import _NONE_BEFORE, BUCKETS, HEAD, TAIL, VERSION, WANTS, bucket, pair_hash

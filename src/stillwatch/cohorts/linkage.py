@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillwatch.marks.compiled import compiled
+from stillwatch.compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

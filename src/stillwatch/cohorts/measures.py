@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from stillwatch.marks.compiled import compiled, inlined
+from stillwatch.compiled import compiled, inlined
 from stillwatch.marks.digest import CONTINUED, HANDLE, NEW_MODEL, REFUSED, RELAYED, SWEEPS, TOOLS
 
 MEASURES = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillwatch.marks.compiled import compiled
+from stillwatch.compiled import compiled
 from stillwatch.marks.hashing import combine
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillwatch.marks.compiled import compiled
+from stillwatch.compiled import compiled
 from stillwatch.marks.families import ACCOUNT_MARKS, EXCHANGE_MARKS
 from stillwatch.marks.tokens import mixed
 

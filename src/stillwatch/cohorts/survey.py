@@ -14,7 +14,7 @@ import numpy as np
 
 from stillwatch.cohorts import linkage, measures
 from stillwatch.cohorts.streams import LEAST_EXCHANGES, Streams, streams
-from stillwatch.marks.compiled import compiled
+from stillwatch.compiled import compiled
 from stillwatch.marks.families import ACCOUNT_MARKS
 
 if TYPE_CHECKING:

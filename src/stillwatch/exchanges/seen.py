@@ -8,29 +8,21 @@ unique ones, and ten million requests take 134 MB (201 MB for the moment in whic
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeVar, cast
+from typing import Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from stillwatch.compiled import compiled
+
 Hashes = npt.NDArray[np.uint64]
-_Kernel = TypeVar("_Kernel", bound=Callable[..., object])
 
 _MIX_A: Final = np.uint64(0xBF58476D1CE4E5B9)  # the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)
 _MIX_B: Final = np.uint64(0x94D049BB133111EB)
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _CONTENT_BITS: Final = np.uint64(20)
 _FILL: Final = 0.75
-
-
-def _compiled(kernel: _Kernel) -> _Kernel:
-    try:
-        return cast("_Kernel", numba.njit(cache=True, nogil=True)(kernel))
-    except RuntimeError:  # no folder that may be written: compile anew in every process
-        return cast("_Kernel", numba.njit(nogil=True)(kernel))
 
 
 class SeenRequests:
@@ -87,21 +79,21 @@ def hash_rows(columns: list[pa.Array], seed: int) -> Hashes:
     return hashes
 
 
-@_compiled
+@compiled
 def _mix(word: np.uint64) -> np.uint64:
     word = (word ^ (word >> np.uint64(30))) * _MIX_A
     word = (word ^ (word >> np.uint64(27))) * _MIX_B
     return word ^ (word >> np.uint64(31))
 
 
-@_compiled
+@compiled
 def _mix_words(hashes: Hashes, words: Hashes, valid: npt.NDArray[np.bool_]) -> None:
     for row in range(len(hashes)):
         word = _mix(words[row] + _GOLDEN) if valid[row] else _MIX_B
         hashes[row] = _mix((hashes[row] * _GOLDEN) ^ word)
 
 
-@_compiled
+@compiled
 def _mix_text(
     hashes: Hashes, starts: npt.NDArray[np.int32], octets: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]
 ) -> None:
@@ -126,7 +118,7 @@ def _mix_text(
         hashes[row] = _mix((state ^ word) * _MIX_B)
 
 
-@_compiled
+@compiled
 def _admit(
     table: Hashes, ids: Hashes, contents: Hashes, repeated: npt.NDArray[np.bool_]
 ) -> tuple[int, int]:  # rows entered, and those of them whose id was there with another content
@@ -160,7 +152,7 @@ def _admit(
     return entered, shared
 
 
-@_compiled
+@compiled
 def _grown(table: Hashes) -> Hashes:
     larger = np.zeros(2 * len(table), np.uint64)
     last = np.uint64(len(larger) - 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from stillwatch.marks.compiled import compiled
+from stillwatch.compiled import compiled
 from stillwatch.marks.normalise import text_buffers
 from stillwatch.marks.tokens import mixed
 

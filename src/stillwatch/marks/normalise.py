@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillwatch.marks.compiled import compiled, inlined
+from stillwatch.compiled import compiled, inlined
 from stillwatch.marks.tokens import folded_character, is_ideogram, next_character
 
 if TYPE_CHECKING:

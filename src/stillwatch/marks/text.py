@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillwatch.marks.compiled import compiled
+from stillwatch.compiled import compiled
 from stillwatch.marks.normalise import normalise, text_buffers
 from stillwatch.marks.tokens import END, IDEOGRAM, MARK, NUMBER, NUMBER_HASH, mixed, next_token
 from stillwatch.marks.wants import MEMORY, WANTS, add_token, finish, load_wants

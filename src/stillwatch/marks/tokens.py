@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from stillwatch.marks.compiled import inlined
+from stillwatch.compiled import inlined
 
 Bytes: TypeAlias = np.ndarray[tuple[int], np.dtype[np.uint8]]
 """UTF-8, one dimension."""

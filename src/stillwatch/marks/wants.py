@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stillwatch.compiled import compiled, inlined
 from stillwatch.errors import InputError
-from stillwatch.marks.compiled import compiled, inlined
 from stillwatch.marks.normalise import normalise, text_buffers
 from stillwatch.marks.tokens import END, NUMBER, NUMBER_HASH, mixed, next_token
 
