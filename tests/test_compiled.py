@@ -6,15 +6,13 @@ import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from stillwatch.compiled import compiled, inlined
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CALLEE = (
-    "from stillwatch.compiled import inlined\n\n\n@inlined\ndef step(value: int) -> int:\n    return value + {}\n"
-)
+CALLEE = "from stillwatch.compiled import inlined\n\n\n@inlined\ndef step(value: int) -> int:\n    return value + {}\n"
 CALLER = """from made_callee import step
-from stillwatch.compiled import compiled, inlined
 from stillwatch.compiled import compiled
 
 
