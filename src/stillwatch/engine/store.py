@@ -1,7 +1,7 @@
 """Where digests wait until the whole log is read: in memory, or in nameless files when memory is bounded.
 
-Touches the disk only when `limit_memory` asks for it: each column is a temporary file without a name, which vanishes with
-the process however it ends. What is written there are digests: plain hashes, counts and sketches, never text.
+Touches the disk only when `limit_memory` asks for it: each column is a temporary file without a name, which vanishes
+with the process however it ends. What is written there are digests: plain hashes, counts and sketches, never text.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class DigestStore:
         account = rank[self._take("account")] if self._rows else np.empty(0, np.int32)
         second, prompt = self._take("second"), self._take("prompt")
         order = np.lexsort((prompt, second, account))
-        _settle(order, (account, second, prompt), self._order)
         columns: dict[str, Column] = {"account": account[order], "second": second[order], "prompt": prompt[order]}
+        _settle(order, columns, self._order)
         for name in COLUMNS:
             if name not in columns:
                 columns[name] = self._kept(self._take(name)[order])
@@ -102,7 +102,7 @@ class DigestStore:
         self._held = 0
 
     def _open(self, name: str) -> IO[bytes]:
-        self._files[name] = tempfile.TemporaryFile(dir=self._folder)
+        self._files[name] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # `close` and `_take` close it
         return self._files[name]
 
     def _take(self, name: str) -> Column:
@@ -123,11 +123,11 @@ class DigestStore:
         if self._limit is None or not column.size:
             return column
         with _written():
-            file = tempfile.TemporaryFile(dir=self._folder)
+            file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # lives as long as its map, not as a block
             try:
                 file.write(np.ascontiguousarray(column).data)
                 file.flush()
-                return np.memmap(file, dtype=column.dtype, mode="r+", shape=column.shape)
+                column = np.memmap(file, dtype=column.dtype, mode="r+", shape=column.shape)
             finally:
                 _drop(file)  # the map, where there is one, holds the file by itself
         return column
@@ -148,14 +148,12 @@ def _drop(file: IO[bytes]) -> None:
         file.close()
 
 
-def _settle(order: NDArray[np.int64], keys: tuple[Column, ...], parts: list[NDArray[np.uint64]]) -> None:
-    """Put rows that agree in all keys in order of the hash of the rest; there are few, so only those are sorted."""
-    same = np.ones(max(len(order) - 1, 0), np.bool_)
-    for key in keys:
-        same &= key[order[1:]] == key[order[:-1]]
-    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False]) if len(order) else order
+def _settle(order: NDArray[np.int64], columns: Mapping[str, Column], parts: list[NDArray[np.uint64]]) -> None:
+    """Put rows that agree in all of `columns`, which are in order, by the hash of the rest; only those are sorted."""
     rest = np.concatenate(parts) if parts else np.empty(0, np.uint64)
     parts.clear()
-    if len(tied):
+    same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns.values()])
+    if same.any():
+        tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
         group = np.cumsum(np.r_[True, ~same])[tied]
         order[tied] = order[tied][np.lexsort((rest[order[tied]], group))]
