@@ -321,7 +321,7 @@ def _concluded(
             settings={
                 **{name: value for name, value in asdict(settings).items() if name != "without"},
                 "without": ",".join(sorted(settings.without)),
-                "family_cap": FAMILY_CAP,
+                **{f"cap_{family.value}": cap for family, cap in FAMILY_CAP.items()},
             },
         ),
         Conclusion(judge, judgement, key).findings(),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LEAST = 8  # exchanges that an account needs to have habits
+LEAST = 24  # exchanges that an account needs to have habits: fewer, and its hours are chance
 AROUND_THE_CLOCK = 0.15  # concentration of hours below which there is no night
 STEADY = 1.2  # local variation of gaps below which there are no sessions
 _TURN = 2.0 * math.pi / 86400.0

@@ -133,14 +133,25 @@ def likeness(
     profiles: Profiles, members: NDArray[np.int32], accounts: NDArray[np.int32], out: NDArray[np.bool_], bound: float
 ) -> float:
     """Share of some accounts that would pass as members of a cohort that they are not in."""
+    return float((bits_beside(profiles, members, accounts, out)[0] >= bound).mean())
+
+
+def bits_beside(
+    profiles: Profiles, members: NDArray[np.int32], accounts: NDArray[np.int32], out: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bits of some accounts as if they were members of a cohort that they are not in, and what they are the sum of."""
     together = np.concatenate([members, accounts])
     kept = np.arange(len(together)) < len(members)
     ordinary = ~out
     ordinary[together] = False
-    bits = np.zeros(len(together))
-    for index in range(len(profiles.names)):
-        bits += _ratios(profiles.values[index], together, kept, ordinary, index < profiles.identity)
-    return float((bits[~kept] >= bound).mean())
+    parts = np.stack(
+        [
+            _ratios(values, together, kept, ordinary, index < profiles.identity)[~kept]
+            for index, values in enumerate(profiles.values)
+        ],
+        axis=1,
+    )
+    return parts.sum(axis=1), parts
 
 
 def _ratios(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stillwatch.cohorts.population import Population
 
 LEAST_ACCOUNTS = 5
-LEAST_EXCHANGES = 50
+LEAST_EXCHANGES = 100
 _BUCKETS = 1 << 22
 
 

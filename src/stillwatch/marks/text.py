@@ -39,7 +39,7 @@ OPENING = 12  # half words: a word counts two, a character of a script without s
 CLOSING = 10
 SHINGLE = 5
 SHINGLE_IDEOGRAMS = 9
-SHAPE = 3  # structural tokens from which a layout is worth comparing
+SHAPE = 6  # structural tokens from which a layout is worth comparing
 _RING = 16
 _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LENGTH = np.array([0.0, 0.04, 0.08, 0.12, *(min(n, 7) ** 2 / 49.0 for n in range(4, 16))], dtype=np.float32)

@@ -26,10 +26,18 @@ if TYPE_CHECKING:
 SIZES = (0, 60, 250)
 """A cohort of n exchanges is held against those with at least the largest of these that is no more than n / 4."""
 
-FAMILY_CAP = 8.0  # bits that one family can give: signals inside a family repeat each other
+FAMILY_CAP = {Family.WORK: 10.0, Family.ASKING: 6.0, Family.DEALING: 10.0, Family.LINKAGE: 10.0, Family.TAKE: 4.0}
+"""Bits that one family can give: signals inside a family repeat each other, and none may carry a verdict alone."""
+
 FAMILY_FLOOR = {Family.WORK: -8.0, Family.ASKING: -1.0, Family.DEALING: -6.0, Family.LINKAGE: -1.0, Family.TAKE: -2.0}
 """Bits that one family can take. Accounts of different people contradict one operator, and so do people's hours in part;
 that nothing is shared or asked for says little, since an operator can avoid it."""
+
+
+SPREAD = 1.0  # bits of work from which wording counts as evidence of content
+_UNREAD = [
+    place for place, signal in enumerate(SIGNALS) if signal.id in ("next-token-sweep", "replayed-handles", "technique-sweep")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,14 @@ class Scores:
 
     @property
     def content(self) -> NDArray[np.float64]:
-        """Bits of the stronger content-side family: what is asked."""
-        return np.maximum(self.family(Family.WORK), self.family(Family.ASKING))
+        """Bits of the stronger content-side family: what is asked.
+
+        Wording alone does not tell a campaign from people who like explanations: what is asked for counts here only
+        where the prompts are also spread as an operator spreads them. Requests that no reader sends stand by themselves.
+        """
+        work, asking = self.family(Family.WORK), self.family(Family.ASKING)
+        alone = np.minimum(self.signals[:, _UNREAD].sum(axis=1), asking)
+        return np.maximum(work, np.where(work >= SPREAD, asking, alone))
 
     @property
     def coordination(self) -> NDArray[np.float64]:
@@ -167,6 +181,6 @@ def _scores(bits: NDArray[np.float64], figures: Figures) -> Scores:
     families = np.empty((len(bits), len(Family)))
     for index, family in enumerate(Family):
         own = [place for place, signal in enumerate(SIGNALS) if signal.family is family]
-        families[:, index] = np.clip(bits[:, own].sum(axis=1), FAMILY_FLOOR[family], FAMILY_CAP)
+        families[:, index] = np.clip(bits[:, own].sum(axis=1), FAMILY_FLOOR[family], FAMILY_CAP[family])
     after = explained(figures, families)
     return Scores(bits, after, after - families, after.sum(axis=1))

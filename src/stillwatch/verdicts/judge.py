@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillwatch.cohorts.members import Membership, Profiles, belong, likeness, profile
+from stillwatch.cohorts.members import Membership, Profiles, belong, bits_beside, likeness, profile
 from stillwatch.cohorts.streams import LEAST_ACCOUNTS, LEAST_EXCHANGES
 from stillwatch.stats import false_discovery_rates
 from stillwatch.verdicts.baseline import Baseline, Scores, fit
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from stillwatch.cohorts.survey import Candidates, Figures, Survey, Surveyor
 
 
+WATCHED = 0.5  # q-value up to which a cohort that is not accused is watched
+PART = 0.1  # share of a cohort from which accounts with an identity of their own may be a cohort of their own
+STRANGERS = 0.5  # share that must pass as members of the other part for the two to stay together
+OWN = 0.5  # share of a stream's accounts that must be a cohort's for the stream to lead to more of it
+REACH = 0.2  # share of the cohort's accounts that the stream must hold
+LEADS = 6  # such streams that are followed
 ALIKE = 0.8  # share of one cohort's accounts that must pass as members of another for both to be one operator's
 CLEARED_MOST = 60  # cleared cohorts that are reported
 CLEARED_LEAST = 20  # accounts from which a cohort that shares a system prompt in the open is worth naming
@@ -56,6 +62,7 @@ class ScanSettings:
         watch: bits from which a cohort is watched.
         false_discoveries: rate of false campaigns that is accepted (q-value).
         member: bits from which an account belongs.
+        newcomer: bits from which an account belongs that does not bear the mark by which the cohort was found.
         without: ids of signals, or names of families, that are switched off.
     """
 
@@ -64,6 +71,7 @@ class ScanSettings:
     watch: float = 10.0
     false_discoveries: float = 0.05
     member: float = 3.0
+    newcomer: float = 12.0
     without: frozenset[str] = frozenset()
 
 
@@ -164,10 +172,12 @@ class Judge:
                 continue
             for view in self._views(place, candidates, scores, ~spent):
                 spent[view] = True
-                cohort = self._tried(int(strong[view]), baseline)
-                if cohort is not None:
-                    accused.append(cohort)
-                    self._out[cohort.members] = True
+                found = self._tried(int(strong[view]), baseline)
+                if found:
+                    for cohort in found:
+                        whole = self._completed(cohort, baseline)
+                        accused.append(whole)
+                        self._out[whole.members] = True
                     # what has lost half its accounts to a finding is a view of it
                     spent |= candidates.counts(self._out) > 0.5 * candidates.sizes
                     break
@@ -192,14 +202,92 @@ class Judge:
                 return views
             views.insert(0, int(wider[np.lexsort((sizes[wider], totals[wider]))[-1]]))
 
-    def _tried(self, stream: int, baseline: Baseline) -> Judged | None:
-        """Purify a stream and measure it again; None if it is no longer a candidate."""
+    def _tried(self, stream: int, baseline: Baseline) -> list[Judged]:
+        """Purify a stream, take it apart if it is several operators', and measure again; those that still hold."""
         accounts = self.survey.accounts(stream)
         accounts = accounts[~self._out[accounts]]
-        if len(accounts) < LEAST_ACCOUNTS:
+        held = []
+        for part in self._parts(accounts):
+            cohort = self._measured(stream, part, baseline)
+            if cohort is not None and self._holds(cohort.scores, self._settings.watch):
+                held.append(cohort)
+        return held
+
+    def _completed(self, cohort: Judged, baseline: Baseline) -> Judged:
+        """Take in accounts that other marks of the cohort lead to and that belong on their own merits.
+
+        Accounts that were banned within hours, say, have too little of one mark and all of another.
+        """
+        survey, out = self.survey, self._out
+        own = np.zeros(len(out), np.bool_)
+        own[cohort.members] = True
+        everything = survey.pick(np.arange(len(survey)))
+        held, size = everything.counts(own), everything.counts(~out)
+        leads = np.flatnonzero((held >= OWN * size) & (held >= REACH * own.sum()) & (size > held))
+        leads = leads[np.lexsort((survey.figures["exchanges"][leads], held[leads]))[::-1]][:LEADS]
+        near = np.zeros(len(out), np.bool_)
+        for lead in leads:
+            near[survey.accounts(int(lead))] = True
+        near &= ~own & ~out
+        fresh = np.flatnonzero(near).astype(np.int32)
+        if not len(fresh):
+            return cohort
+        bits, parts = bits_beside(self.profiles, cohort.members, fresh, out)
+        old = cohort.membership
+        kept = (bits >= self._settings.newcomer) & ~np.isin(fresh, old.accounts)  # who was put out stays out
+        if not kept.any():
+            return cohort
+        fresh, bits, parts = fresh[kept], bits[kept], parts[kept]
+        accounts = np.concatenate([old.accounts, fresh])
+        order = np.argsort(accounts, kind="stable")
+        membership = Membership(
+            accounts[order],
+            np.concatenate([old.bits, bits])[order],
+            np.concatenate([old.parts, parts])[order],
+            np.concatenate([old.kept, np.ones(len(fresh), np.bool_)])[order],
+        )
+        among = np.zeros(len(out), np.bool_)
+        among[fresh] = True
+        bearing = [cohort.rows] + [
+            self._surveyor.rows(survey.names[survey.family[lead]], int(survey.mark[lead]), among) for lead in leads
+        ]
+        whole = self._of_rows(cohort.stream, np.unique(np.concatenate(bearing)), membership, baseline)
+        return whole if whole is not None and self._holds(whole.scores, self._settings.watch) else cohort
+
+    def _parts(self, accounts: NDArray[np.int32]) -> list[Membership]:
+        """Members of a stream; apart where accounts with one client, say, would not pass as members of the rest."""
+        bound = self._settings.member
+        waiting, parts = [accounts], []
+        while waiting:
+            accounts = waiting.pop(0)
+            if len(accounts) < LEAST_ACCOUNTS:
+                continue
+            membership = belong(self.profiles, accounts, self._out, bound)
+            members = accounts[membership.kept]
+            cut = self._cut(members)
+            if cut is None:
+                parts.append(membership)
+            else:
+                waiting += [members[cut], members[~cut]]
+        return parts
+
+    def _cut(self, members: NDArray[np.int32]) -> NDArray[np.bool_] | None:
+        """The members that share an identity and are strangers to the others on all other properties, if there are such."""
+        if len(members) < 2 * LEAST_ACCOUNTS:
             return None
-        cohort = self._measured(stream, belong(self.profiles, accounts, self._out, self._settings.member), baseline)
-        return cohort if cohort is not None and self._holds(cohort.scores, self._settings.watch) else None
+        for property_ in range(self.profiles.identity):
+            values = self.profiles.values[property_][members]
+            known, counts = np.unique(values, return_counts=True)
+            best = int(np.argmax(counts))
+            share = counts[best] / len(members)
+            if not PART <= share <= 1.0 - PART:
+                continue
+            cut = values == known[best]
+            forth = likeness(self.profiles, members[cut], members[~cut], self._out, self._settings.member)
+            back = likeness(self.profiles, members[~cut], members[cut], self._out, self._settings.member)
+            if max(forth, back) < STRANGERS:
+                return np.asarray(cut)
+        return None
 
     def _measured(self, stream: int, membership: Membership, baseline: Baseline) -> Judged | None:
         """The members of a stream, measured by themselves; None if they are too few."""
@@ -278,14 +366,14 @@ class Judge:
                 *(["how accounts act as one"] if scores.coordination[0] < settings.side else []),
             ]
             if lacking:
-                verdict, reason = Verdict.WATCH, f"too little evidence on {' and on '.join(lacking)}"
+                verdict, reason = Verdict.CLEARED, f"too little evidence on {' and on '.join(lacking)}"
             elif scores.total[0] < settings.total:
                 verdict, reason = (
                     Verdict.WATCH,
                     f"{scores.total[0]:.1f} bits of evidence; a campaign needs {settings.total:g}",
                 )
             elif q > settings.false_discoveries:
-                verdict = Verdict.WATCH
+                verdict = Verdict.WATCH if q <= WATCHED else Verdict.CLEARED
                 reason = (
                     f"ordinary cohorts come near it: at this bound {min(q, 1.0):.0%} of findings would be false, "
                     f"and {settings.false_discoveries:.0%} are accepted"

@@ -33,4 +33,5 @@ SIGNAL = Signal(
     needs=(("prompt", "system"),),
     read=read,
     says=says,
+    most=2.5,
 )
