@@ -33,7 +33,7 @@ class AccountNumbers:
         self._numbers: dict[str, int] = {}
 
     def number(self, accounts: pa.Array) -> NDArray[np.int32]:
-        """Number of each row's account."""
+        """Return the number of each row's account."""
         coded = accounts.dictionary_encode()
         numbers = self._numbers
         own = np.fromiter(
@@ -41,7 +41,7 @@ class AccountNumbers:
             dtype=np.int32,
             count=len(coded.dictionary),
         )
-        return own[coded.indices.to_numpy(zero_copy_only=False)]
+        return np.asarray(own[coded.indices.to_numpy(zero_copy_only=False)])
 
     def ranked(self) -> tuple[NDArray[np.object_], NDArray[np.int32]]:
         """All names in alphabetical order, and the place of each number among them."""
@@ -91,11 +91,12 @@ def _store(store: DigestStore, account: NDArray[np.int32], made: Future[dict[str
 
 
 def known_accounts(names: NDArray[np.object_], accounts: pa.Table | None) -> Accounts:
-    """What the accounts table tells about the accounts of the log, in the order of `names`."""
+    """Look up what the accounts table tells about the accounts of the log, in the order of `names`."""
     size = len(names)
     if accounts is None or not accounts.num_rows:
         nothing = np.zeros(size, np.uint64)
-        return Accounts(names, np.full(size, np.nan), *([nothing] * 5), np.zeros(size, np.bool_))
+        unknown = np.full(size, np.nan)
+        return Accounts(names, unknown, nothing, nothing, nothing, nothing, nothing, np.zeros(size, np.bool_))
     row = {name: index for index, name in enumerate(accounts.column("account").to_pylist())}
     place = np.fromiter((row.get(name, -1) for name in names), dtype=np.int64, count=size)
     found = place >= 0
@@ -103,7 +104,8 @@ def known_accounts(names: NDArray[np.object_], accounts: pa.Table | None) -> Acc
     def hashed(name: str) -> NDArray[np.uint64]:
         return np.where(found, hash_strings(_whole(accounts, name))[place], np.uint64(0))
 
-    created = _whole(accounts, "created_at").cast(pa.int64()).cast(pa.float64()).fill_null(float("nan"))
+    # unsafe: the last days of the calendar, a usual stand-in for "unknown", have more digits than a float holds
+    created = _whole(accounts, "created_at").cast(pa.int64()).cast(pa.float64(), safe=False).fill_null(float("nan"))
     seconds = created.to_numpy(zero_copy_only=False)[place] / 1e6
     verified = _whole(accounts, "verified").fill_null(False).to_numpy(zero_copy_only=False)[place]
     return Accounts(
