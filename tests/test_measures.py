@@ -116,10 +116,10 @@ def reference(rows: Rows, release: float) -> dict[str, float]:
     made |= in_step(rows, accounts) | likeness(accounts) | recurrence(rows, len(accounts))
     made |= shares(rows, release) | over_time(rows) | succession(accounts)
     if full:
-        looked = [own[:16] for own in full.values()]
-        total = sum(len(own) for own in looked)
         for name, column in (("addresses", "address"), ("clients", "client")):
-            made[name] = sum(len({row[column] for row in own}) for own in looked) / total
+            told = [[row[column] for row in own[:16] if row[column]] for own in full.values()]
+            if any(told):
+                made[name] = sum(len(set(own)) for own in told) / sum(len(own) for own in told)
     return made
 
 
@@ -257,7 +257,7 @@ def populations(draw: st.DrawFn) -> dict[str, NDArray[np.generic]]:
     sketch[rng.random(size) < draw(st.sampled_from([0.0, 0.3, 1.0]))] = 0
     return columns_of(
         account, second, prompt=prompt, sketch=sketch,
-        opening=rng.integers(0, 4, size), address=rng.integers(1, 6, size), client=rng.integers(1, 3, size),
+        opening=rng.integers(0, 4, size), address=rng.integers(0, 6, size), client=rng.integers(0, 2, size),
         flags=rng.integers(0, 128, size), wants=rng.integers(0, 256, (size, len(WANTS))),
         biased=rng.integers(0, 9, size), input_tokens=rng.integers(0, 5000, size),
         output_tokens=rng.integers(0, 5000, size), turns=rng.integers(0, 9, size),
@@ -321,6 +321,13 @@ def test_a_log_without_text_tells_nothing_about_likeness_or_recurrence() -> None
     line = by_name(measured(columns)[0])
     for name in ("likeness_within", "exchangeability", "repeats", "recurrence", "coverage", "prompts"):
         assert math.isnan(line[name]), name
+
+
+def test_addresses_that_nobody_told_do_not_rotate() -> None:
+    columns = columns_of(np.repeat(np.arange(6), 10), START + np.arange(60) * 977.0, client=4)
+    line = by_name(measured(columns)[0])
+    assert math.isnan(line["addresses"])
+    assert line["clients"] == pytest.approx(0.1)
 
 
 def test_one_request_is_measured_and_says_little() -> None:

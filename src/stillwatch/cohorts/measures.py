@@ -161,7 +161,7 @@ def measure(
         session_w = session_ww = session_x = session_xx = 0.0
         ramp_w = ramp_ww = ramp_x = ramp_xx = 0.0
         like_w = like_ww = like_x = like_xx = 0.0
-        address_sum = client_sum = spread_rows = 0.0
+        address_sum = client_sum = address_rows = client_rows = 0.0
         whole[:] = 0
         own_squares = 0.0
         pair_squares = 0.0
@@ -266,9 +266,12 @@ def measure(
                     ramp_x += weight * value
                     ramp_xx += weight * value * value
                 seen = min(n, 16)
-                address_sum += _distinct_rows(address, rows, at, at + seen)
-                client_sum += _distinct_rows(client, rows, at, at + seen)
-                spread_rows += seen
+                different, told = _distinct_rows(address, rows, at, at + seen)
+                address_sum += different
+                address_rows += told
+                different, told = _distinct_rows(client, rows, at, at + seen)
+                client_sum += different
+                client_rows += told
             norm = 0.0
             for d in range(dimensions):
                 whole[d] += own[d]
@@ -317,24 +320,29 @@ def measure(
         if pivot_base > 0:
             line[48] = pivot_new / pivot_base
         line[49] = pivot_base
-        if spread_rows > 0:
-            line[50], line[51] = address_sum / spread_rows, client_sum / spread_rows
+        if address_rows > 0:
+            line[50] = address_sum / address_rows
+        if client_rows > 0:
+            line[51] = client_sum / client_rows
         line[52], line[53] = turn_sum / size, tooled / size
         _by_time(rows, begin, end, account, second, opening, flags, line)
 
 
 @inlined
-def _distinct_rows(values: np.ndarray, rows: np.ndarray, start: int, stop: int) -> int:
-    """Number of different values among a few rows."""
-    known = 0
+def _distinct_rows(values: np.ndarray, rows: np.ndarray, start: int, stop: int) -> tuple[int, int]:
+    """Number of different values among a few rows, and of rows that tell one."""
+    known = told = 0
     for index in range(start, stop):
+        if values[rows[index]] == 0:
+            continue
+        told += 1
         fresh = True
         for other in range(start, index):
             if values[rows[other]] == values[rows[index]]:
                 fresh = False
                 break
         known += fresh
-    return known
+    return known, told
 
 
 @compiled

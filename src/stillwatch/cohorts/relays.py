@@ -3,7 +3,7 @@
 A relay serves one customer's conversation through whichever of its accounts is free, so the answer that account A was
 given comes back with account B's next request; likewise an opaque reasoning block, or the conversation's own id.
 Honest software keeps a conversation on one account. An answer that several accounts were given (a stock phrase) joins
-nobody.
+nobody, nor does an id that many chose for themselves ("default", "1").
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LINKS = 2  # links that an account needs before it is said to be relayed
+STOCK = 16  # accounts above which a conversation's id was chosen by many rather than dealt
 
 
 def find_relays(
@@ -35,8 +36,8 @@ def find_relays(
     account = columns["account"].astype(np.int32, copy=False)
     second = columns["second"].astype(np.float64, copy=False)
     giver = _givers(columns["answer"], columns["previous"], account)
-    for name in ("handle", "conversation"):
-        other = _first_bearers(columns[name], account, second)
+    for name, turns in (("handle", None), ("conversation", columns["turns"])):
+        other = _first_bearers(columns[name], account, second, turns)
         giver = np.where(giver < 0, other, giver)
     relayed = (giver >= 0) & (giver != account)
     taken, given = account[relayed], giver[relayed]
@@ -71,17 +72,42 @@ def _givers(
 
 
 def _first_bearers(
-    value: NDArray[np.generic], account: NDArray[np.int32], second: NDArray[np.float64]
+    value: NDArray[np.generic],
+    account: NDArray[np.int32],
+    second: NDArray[np.float64],
+    turns: NDArray[np.generic] | None,
 ) -> NDArray[np.int32]:
-    """For each exchange the account that first bore the same value; -1 where it bears none."""
+    """For each exchange the account that first bore the same value; -1 where it bears none.
+
+    With `turns` given, values are ids that clients may choose, and stock ones count as none.
+    """
     first = np.full(len(account), -1, np.int32)
     rows = np.flatnonzero(value != 0)
     if not len(rows):
         return first
     order = rows[np.lexsort((second[rows], value[rows]))]
     fresh = np.r_[True, value[order][1:] != value[order][:-1]]
-    first[order] = account[order[np.flatnonzero(fresh)]][np.cumsum(fresh) - 1]
+    starts, group = np.flatnonzero(fresh), np.cumsum(fresh) - 1
+    bearer = account[order[starts]]
+    if turns is not None:
+        bearer[_stock(group, starts, account[order], turns[order])] = -1
+    first[order] = bearer[group]
     return first
+
+
+def _stock(
+    group: NDArray[np.int64], starts: NDArray[np.int64], account: NDArray[np.int32], turns: NDArray[np.generic]
+) -> NDArray[np.bool_]:
+    """Tell which ids are no conversation: more than `STOCK` accounts bear them, or several begin one under them."""
+    several = np.minimum.reduceat(account, starts) != np.maximum.reduceat(account, starts)
+    width = np.int64(account.max()) + 1
+
+    def bearers(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+        pairs = np.unique(group[rows] * width + account[rows])
+        return np.bincount(pairs // width, minlength=len(starts))
+
+    shared = several[group]
+    return np.asarray((bearers(shared) > STOCK) | (bearers(shared & (turns == 1)) > 1))
 
 
 @compiled

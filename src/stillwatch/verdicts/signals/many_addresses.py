@@ -22,10 +22,12 @@ def read(figures: Figures) -> Reading:
 
 def says(figures: Figures) -> str:
     """In words."""
-    return (
-        f"an account shows {first(figures, 'addresses'):.2f} different addresses and {first(figures, 'clients'):.2f} different "
-        "clients a request (people below 0.3)"
-    )
+    told = [
+        f"{first(figures, name):.2f} different {name}"
+        for name in ("addresses", "clients")
+        if np.isfinite(first(figures, name))
+    ]
+    return f"an account shows {' and '.join(told)} a request (people below 0.3)"
 
 
 SIGNAL = Signal(
