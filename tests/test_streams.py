@@ -1,0 +1,151 @@
+"""Streams against a dictionary of sets, and logs made to slow them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.digests import START, accounts_of, columns_of, population_of
+
+from stillwatch.cohorts.streams import LEAST_ACCOUNTS, LEAST_EXCHANGES, Streams, family_streams, streams
+from stillwatch.marks.families import ACCOUNT_MARKS, EXCHANGE_MARKS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stillwatch.cohorts.population import Population
+
+STEP = np.uint64(0x9E3779B97F4A7C15)
+Gathered = dict[int, tuple[list[int], list[int]]]
+
+
+def as_dictionary(found: Streams) -> Gathered:
+    return {
+        int(mark): (
+            found.rows[found.bounds[place] : found.bounds[place + 1]].tolist(),
+            found.bearers[found.bearer_bounds[place] : found.bearer_bounds[place + 1]].tolist(),
+        )
+        for place, mark in enumerate(found.mark)
+    }
+
+
+def by_hand(population: Population, family: str, alive: NDArray[np.bool_] | None = None) -> Gathered:
+    account = population.columns["account"].tolist()
+    if family in ACCOUNT_MARKS:
+        own = population.account_mark(family)
+        marks = own[population.columns["account"].astype(int)]
+    else:
+        marks = population.mark(family)
+    rows: dict[int, set[int]] = {}
+    for row, borne in enumerate(marks.reshape(len(account), -1).tolist()):
+        for mark in borne:
+            if mark and (alive is None or alive[row]):
+                rows.setdefault(mark, set()).add(row)
+    return {
+        mark: (sorted(own), sorted({account[row] for row in own}))
+        for mark, own in rows.items()
+        if len(own) >= LEAST_EXCHANGES and len({account[row] for row in own}) >= LEAST_ACCOUNTS
+    }
+
+
+def some_population(seed: int, *, accounts: int = 30, size: int = 3000) -> Population:
+    rng = np.random.default_rng(seed)
+
+    def marks(variety: int, shape: tuple[int, ...] = (size,)) -> NDArray[np.uint64]:
+        return rng.integers(0, variety, shape).astype(np.uint64) * STEP
+
+    columns = columns_of(
+        rng.integers(0, accounts, size), START + rng.random(size) * 9e5,
+        prompt=marks(60), opening=marks(2), closing=marks(500), shape=marks(9), phrases=marks(40, (size, 3)),
+        system=marks(1), client=marks(5), parameters=marks(3), address=marks(25), network=marks(12),
+    )  # fmt: skip
+    known = {name: rng.integers(0, 6, accounts).astype(np.uint64) * STEP for name in ("card", "mail", "organization")}
+    return population_of(columns, accounts_of(accounts, created=START + rng.integers(0, 4, accounts) * 3600.0, **known))
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=10, deadline=None)
+def test_streams_of_every_family_are_those_of_a_dictionary_of_sets(seed: int, part: bool) -> None:
+    population = some_population(seed)
+    alive = np.random.default_rng(seed).random(population.exchanges) < 0.7 if part else None
+    for family in (*EXCHANGE_MARKS, "phrase", *ACCOUNT_MARKS):
+        found = family_streams(population, family, alive)
+        assert as_dictionary(found) == by_hand(population, family, alive), family
+    named = {found.family for found in streams(population, alive)}
+    assert {"opening", "phrase", "harness", "card", "born"} <= named
+    assert "system" not in named  # nobody had one
+
+
+def test_equal_signatures_mean_equal_accounts() -> None:
+    by_signature: dict[int, set[tuple[int, ...]]] = {}
+    accounts: set[tuple[int, ...]] = set()
+    for found in streams(some_population(4)):
+        for place, (_, bearers) in enumerate(as_dictionary(found).values()):
+            by_signature.setdefault(int(found.signature[place]), set()).add(tuple(bearers))
+            accounts.add(tuple(bearers))
+    assert all(len(one) == 1 for one in by_signature.values())
+    assert len(by_signature) == len(accounts) > 10
+
+
+@pytest.mark.parametrize(
+    ("accounts", "exchanges", "streams_found"),
+    [
+        (LEAST_ACCOUNTS, LEAST_EXCHANGES, 1),
+        (LEAST_ACCOUNTS - 1, LEAST_EXCHANGES, 0),
+        (LEAST_ACCOUNTS, LEAST_EXCHANGES - 1, 0),
+    ],
+)
+def test_a_stream_needs_so_many_accounts_and_exchanges(accounts: int, exchanges: int, streams_found: int) -> None:
+    population = population_of(columns_of(np.arange(exchanges) % accounts, START + np.arange(exchanges), client=STEP))
+    assert len(family_streams(population, "client").mark) == streams_found
+
+
+def test_a_phrase_that_comes_twice_in_one_prompt_counts_once() -> None:
+    size = LEAST_EXCHANGES
+    phrases = np.repeat(np.array([[STEP, STEP, STEP]]), size, axis=0)
+    found = family_streams(
+        population_of(columns_of(np.arange(size) % 9, START + np.arange(size), phrases=phrases)), "phrase"
+    )
+    assert as_dictionary(found)[int(STEP)][0] == list(range(size))
+    half = phrases[: size - 1]
+    few = columns_of(np.arange(size - 1) % 9, START + np.arange(size - 1), phrases=half)
+    assert len(family_streams(population_of(few), "phrase").mark) == 0
+
+
+# ---- logs made to slow the scan
+
+
+def test_one_mark_on_every_row_is_one_stream() -> None:
+    size = 200_000
+    columns = columns_of(np.arange(size) % 1000, START + np.arange(size), opening=STEP, phrases=STEP)
+    population = population_of(columns)
+    for family in ("opening", "phrase"):
+        found = family_streams(population, family)
+        assert found.mark.tolist() == [int(STEP)]
+        assert found.bounds.tolist() == [0, size]
+        assert found.bearer_bounds.tolist() == [0, 1000]
+
+
+def test_a_million_accounts_with_one_row_each() -> None:
+    size = 1_000_000
+    own = np.arange(1, size + 1, dtype=np.uint64) * STEP
+    columns = columns_of(np.arange(size), START + np.arange(size) % 1000, prompt=own, client=STEP)
+    population = population_of(columns, accounts_of(size))
+    assert len(family_streams(population, "prompt").mark) == 0
+    crowd = family_streams(population, "client")
+    assert crowd.bearer_bounds.tolist() == [0, size]
+
+
+def test_marks_that_fall_into_one_bucket_are_told_apart() -> None:
+    size = 20_000
+    rng = np.random.default_rng(2)
+    account = rng.integers(0, 500, size)
+    lone = (np.arange(1, size + 1, dtype=np.uint64)) << np.uint64(22)  # every prompt once, all in bucket 0
+    lone[rng.choice(size, 300, replace=False)] = np.uint64(7) << np.uint64(40)
+    population = population_of(columns_of(account, START + np.arange(size), prompt=lone))
+    found = as_dictionary(family_streams(population, "prompt"))
+    assert found == by_hand(population, "prompt")
+    assert list(found) == [7 << 40]

@@ -1,0 +1,143 @@
+"""The survey: one line a set of accounts, figures as if measured alone, views of one cohort under one leader."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tests.digests import DAY, START, accounts_of, columns_of, population_of
+
+from stillwatch.cohorts import habits
+from stillwatch.cohorts.streams import LEAST_EXCHANGES, streams
+from stillwatch.cohorts.survey import WITHIN, Survey, Surveyor, worth_measuring
+
+if TYPE_CHECKING:
+    from stillwatch.cohorts.population import Population
+
+STEP = 0x9E3779B97F4A7C15
+OFFICE, FLEET = 40, 30
+EACH = habits.LEAST - 1  # exchanges an account: too few for habits, so that only marks made here gather accounts
+FLEET_OPENING, FLEET_CLIENT, OFFICE_NETWORK, COMMON_CLIENT, CARD = (
+    np.uint64((place * STEP) % 2**64) for place in range(1, 6)
+)
+
+
+@cache
+def village() -> Population:
+    """40 people of an office and 30 accounts of a fleet, which pays with two cards for 15 accounts each."""
+    rng = np.random.default_rng(0)
+    account = np.repeat(np.arange(OFFICE + FLEET), EACH)
+    fleet = account >= OFFICE
+    columns = columns_of(
+        account, START + rng.random(len(account)) * 5 * DAY,
+        opening=np.where(fleet, FLEET_OPENING, np.uint64(0)),
+        client=np.where(fleet, FLEET_CLIENT, COMMON_CLIENT),
+        network=np.where(fleet, np.uint64(0), OFFICE_NETWORK),
+        prompt=rng.integers(1, 2**63, len(account)).astype(np.uint64),
+        output_tokens=rng.integers(1, 900, len(account)),
+    )  # fmt: skip
+    card = np.zeros(OFFICE + FLEET, np.uint64)
+    card[OFFICE : OFFICE + 15] = CARD
+    card[OFFICE + 15 :] = CARD ^ np.uint64(1)
+    return population_of(columns, accounts_of(OFFICE + FLEET, card=card))
+
+
+@cache
+def surveyed() -> tuple[Surveyor, Survey]:
+    surveyor = Surveyor(village())
+    return surveyor, surveyor.survey()
+
+
+def sets_of(survey: Survey) -> list[frozenset[int]]:
+    return [frozenset(survey.accounts(stream).tolist()) for stream in range(len(survey))]
+
+
+def test_streams_with_the_same_accounts_appear_once() -> None:
+    _, survey = surveyed()
+    sets = sets_of(survey)
+    assert len(sets) == len(set(sets))
+    every = {
+        frozenset(found.bearers[found.bearer_bounds[place] : found.bearer_bounds[place + 1]].tolist())
+        for found in streams(village())
+        for place in range(len(found.mark))
+    }
+    assert set(sets) == every
+    assert {len(one) for one in sets} == {OFFICE, FLEET, 15}
+
+
+def test_views_of_one_cohort_lie_under_one_leader_and_weigh_one_together() -> None:
+    _, survey = surveyed()
+    sets = sets_of(survey)
+    for stream, own in enumerate(sets):
+        leader = sets[int(survey.leader[stream])]
+        assert len(own & leader) >= WITHIN * len(own)
+        assert int(survey.leader[survey.leader[stream]]) == survey.leader[stream]
+    assert {min(sets[leader]) for leader in survey.leader} == {0, OFFICE}  # the office and the fleet
+    per_cohort = np.bincount(survey.leader, weights=survey.weight)
+    np.testing.assert_allclose(per_cohort[np.unique(survey.leader)], 1.0)
+
+
+def test_a_stream_of_the_survey_has_the_figures_it_has_alone() -> None:
+    surveyor, survey = surveyed()
+    for stream in range(len(survey)):
+        rows = surveyor.rows(survey.names[survey.family[stream]], int(survey.mark[stream]))
+        figures, accounts = surveyor.one(rows)
+        assert accounts.tolist() == survey.accounts(stream).tolist()
+        np.testing.assert_array_equal(figures.measured[0], survey.figures.measured[stream])
+        np.testing.assert_array_equal(figures.linked[0], survey.figures.linked[stream])
+        assert worth_measuring(rows)
+    assert not worth_measuring(np.arange(LEAST_EXCHANGES - 1))
+
+
+def test_rows_of_a_mark_can_be_asked_for_some_accounts_only() -> None:
+    surveyor, _ = surveyed()
+    account = village().columns["account"].astype(int)
+    among = np.zeros(OFFICE + FLEET, np.bool_)
+    among[[3, OFFICE + 2, OFFICE + 20]] = True
+    expected = np.flatnonzero(account == OFFICE + 2).tolist()
+    assert surveyor.rows("card", int(CARD), among).tolist() == expected
+    both = np.flatnonzero(np.isin(account, [OFFICE + 2, OFFICE + 20])).tolist()
+    assert surveyor.rows("opening", int(FLEET_OPENING), among).tolist() == both
+    assert surveyor.rows("opening", 12345).tolist() == surveyor.rows("card", 12345).tolist() == []
+
+
+def test_picked_streams_count_how_many_of_some_accounts_they_hold() -> None:
+    _, survey = surveyed()
+    order = np.arange(len(survey))[::-1].copy()
+    picked = survey.pick(order)
+    some = np.zeros(OFFICE + FLEET, np.bool_)
+    some[OFFICE - 3 : OFFICE + 5] = True
+    for place, stream in enumerate(order.tolist()):
+        own = survey.accounts(stream)
+        assert picked.accounts(place).tolist() == own.tolist()
+        assert picked.sizes[place] == len(own)
+        assert picked.counts(some)[place] == some[own].sum()
+
+
+def test_figures_are_read_by_name() -> None:
+    _, survey = surveyed()
+    exchanges = survey.figures["exchanges"]
+    assert (exchanges == EACH * np.diff(survey.bounds)).all()
+    lifts = survey.figures["card_lift"]
+    # two of the fleet's accounts share one of its two cards no oftener than any two accounts that tell a card
+    assert np.isnan(lifts).any()
+    assert np.nanmax(lifts) > 0.5
+    last = survey.figures.pick(np.array([len(survey) - 1]))
+    assert len(last) == 1
+    assert last["exchanges"][0] == exchanges[-1]
+
+
+def test_a_log_without_streams_gives_an_empty_survey() -> None:
+    for size in (0, 1, 30):
+        population = population_of(columns_of(np.arange(size), START + np.arange(size)), accounts_of(size))
+        survey = Surveyor(population).survey()
+        assert len(survey) == len(survey.weight) == len(survey.figures) == 0
+        assert survey.pick(np.empty(0, np.int64)).sizes.tolist() == []
+
+
+def test_progress_is_told_family_by_family() -> None:
+    told: list[int] = []
+    Surveyor(village()).survey(told.append)
+    assert told == list(range(1, len(told) + 1))
+    assert len(told) == len(surveyed()[1].names)
