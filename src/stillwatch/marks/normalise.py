@@ -13,17 +13,19 @@ Touches nothing. Imports `compiled` and `tokens`.
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.compiled import compiled, inlined
-from stillwatch.marks.tokens import folded_character, is_ideogram, next_character
+from stillwatch.marks.tokens import HIGH_BITS, eight_bytes, folded_character, is_ideogram, next_character
 
 if TYPE_CHECKING:
     from stillwatch.marks.tokens import Bytes
+
+    Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 ROOMLESS = (
     (0x00AD, 0x00AD),  # soft hyphen
@@ -113,7 +115,7 @@ def normalise(array: pa.Array) -> pa.Array:
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         raise TypeError(f"only text can be normalised, not {array.type}")
     offsets, data = text_buffers(array)
-    if len(array) == 0 or _is_ascii(data[offsets[0] : offsets[-1]]):
+    if len(array) == 0 or int(offsets[-1]) == _past_ascii(data, int(offsets[0]), int(offsets[-1])):
         return array
     settled_offsets, settled, slow, mixed = _settled(offsets, data)
     result = _rebuilt(array, settled_offsets, settled)
@@ -121,8 +123,8 @@ def normalise(array: pa.Array) -> pa.Array:
         mask = pa.array(slow)
         composed = pc.utf8_normalize(result.filter(mask), form="NFKC")
         result = pc.replace_with_mask(result, mask, composed)
-    if mixed:
-        result = _rebuilt(array, *_latinised(*text_buffers(result)))
+    if mixed.any():
+        result = _rebuilt(array, *_latinised(*text_buffers(result), mixed))
     return result
 
 
@@ -149,12 +151,22 @@ def _rebuilt(array: pa.Array, offsets: np.ndarray[Any, np.dtype[Any]], data: Byt
     return pa.Array.from_buffers(array.type, len(array), [validity, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
-@compiled
-def _is_ascii(data: Bytes) -> bool:
-    every = np.uint8(0)
-    for byte in data:
-        every |= byte
-    return bool(every < 128)
+@inlined
+def _past_ascii(data: Bytes, position: int, end: int) -> int:
+    """Return where the first byte of 128 or more is, or `end`; most text is ASCII, so it takes eight bytes a step."""
+    while position + 8 <= end and not eight_bytes(data, position) & HIGH_BITS:
+        position += 8
+    while position < end and data[np.uintp(position)] < 128:
+        position += 1
+    return position
+
+
+@inlined
+def _copied(data: Bytes, position: int, end: int, out: Bytes, written: int) -> int:
+    """Copy bytes to `out` at `written`; return where to write next."""
+    for offset in range(end - position):
+        out[np.uintp(written + offset)] = data[np.uintp(position + offset)]
+    return written + end - position
 
 
 @inlined
@@ -168,25 +180,24 @@ def _rare_replacement_length(code: int) -> int:
 @compiled
 def _settled(
     offsets: np.ndarray[Any, np.dtype[Any]], data: Bytes
-) -> tuple[np.ndarray[Any, np.dtype[Any]], Bytes, np.ndarray[Any, np.dtype[np.bool_]], bool]:
+) -> tuple[np.ndarray[Any, np.dtype[Any]], Bytes, Flags, Flags]:
     """Replace all characters that can be replaced by themselves.
 
-    Returns the new offsets and bytes, which rows need the full algorithm, and whether there is any Greek or Cyrillic.
+    Returns the new offsets and bytes, which rows need the full algorithm, and which have any Greek or Cyrillic.
     """
     rows = len(offsets) - 1
     after = np.zeros_like(offsets)
     out = np.empty(offsets[rows] - offsets[0], dtype=np.uint8)
     slow = np.zeros(rows, dtype=np.bool_)
-    mixed = False
+    mixed = np.zeros(rows, dtype=np.bool_)
     written = 0
     for row in range(rows):
-        position, end = offsets[row], offsets[row + 1]
+        position, end = int(offsets[row]), int(offsets[row + 1])
         while position < end:
-            byte = data[np.uintp(position)]
-            if byte < 128:
-                out[np.uintp(written)] = byte
-                written += 1
-                position += 1
+            if data[np.uintp(position)] < 128:
+                plain = _past_ascii(data, position, end)
+                written = _copied(data, position, plain, out, written)
+                position = plain
                 continue
             code, size = next_character(data, position, end)
             if size == 1:
@@ -194,7 +205,7 @@ def _settled(
                 written += 1
                 position += 1
                 continue
-            mixed |= _FIRST_GREEK <= code < _PAST_CYRILLIC
+            mixed[row] |= _FIRST_GREEK <= code < _PAST_CYRILLIC
             if code < 0x10000:
                 replacement = _REPLACEMENT[code]
                 length = replacement >> 24
@@ -218,15 +229,22 @@ def _settled(
 
 @compiled
 def _latinised(  # noqa: C901, PLR0912  # two loops over one cursor; split, they would hand eight variables about
-    offsets: np.ndarray[Any, np.dtype[Any]], data: Bytes
+    offsets: np.ndarray[Any, np.dtype[Any]], data: Bytes, mixed: Flags
 ) -> tuple[np.ndarray[Any, np.dtype[Any]], Bytes]:
-    """Put Latin letters for their look-alikes, in words of nothing but Latin letters (at least one) and look-alikes."""
+    """Put Latin letters for their look-alikes, in words of nothing but Latin letters (at least one) and look-alikes.
+
+    Only rows that are `mixed` hold any; the others are copied.
+    """
     rows = len(offsets) - 1
     after = np.zeros_like(offsets)
     out = np.empty(offsets[rows] - offsets[0], dtype=np.uint8)
     written = 0
     for row in range(rows):
-        position, end = offsets[row], offsets[row + 1]
+        position, end = int(offsets[row]), int(offsets[row + 1])
+        if not mixed[row]:
+            written = _copied(data, position, end, out, written)
+            after[row + 1] = written
+            continue
         word = position
         latin = lookalike = other = False
         while True:

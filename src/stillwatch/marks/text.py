@@ -1,37 +1,41 @@
-"""The text kernel: one pass over a column of prompts leaves their marks, a sketch of what they are about, and what they want.
+"""The text kernel: one pass over a column of prompts leaves their marks, a sketch and what they ask for.
 
 For each text, without ever holding a string:
 
 - `prompt`: the whole text, told apart by its tokens (case, spacing and full stops do not count, numbers do);
-- `opening`, `closing`: the first six and the last five words (twice as many characters in scripts without spaces), numbers masked;
+- `opening`, `closing`: the first six and the last five words (twice as many characters in scripts without spaces),
+  numbers masked;
 - `shape`: how it is laid out: its line ends, labels, tags, brackets and lists in order, all words left out;
 - `phrases`: the three smallest hashes of its five-word shingles: texts that share wording share some of these
   (bottom-k sketches: Broder, On the resemblance and containment of documents, 1997; Cohen and Kaplan, VLDB 2008);
-- `sketch`: its words, or character pairs where there are no spaces, as a unit vector of 32 dimensions by feature hashing
+- `sketch`: its words, or character pairs where there are no spaces, as a vector of 32 dimensions by feature hashing
   (Weinberger et al., ICML 2009); long words weigh more than short ones, which carry grammar rather than topic;
 - `wants`: what it asks for, by the learned model of `wants.py`.
 
 Hashes are plain here; `key.py` keys what leaves the process. Text should have gone through `normalise`.
 
-Touches nothing.
+Touches nothing, but for the weights that `wants.py` loads.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stillwatch.compiled import compiled
 from stillwatch.marks.normalise import normalise, text_buffers
-from stillwatch.marks.tokens import END, IDEOGRAM, MARK, NUMBER, NUMBER_HASH, mixed, next_token
+from stillwatch.marks.tokens import END, IDEOGRAM, MARK, NUMBER, NUMBER_HASH, WORD, mixed, next_token
 from stillwatch.marks.wants import MEMORY, WANTS, add_token, finish, load_wants
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from stillwatch.marks.tokens import Bytes
+    from stillwatch.marks.wants import Floats, Words
 
 DIMENSIONS = 32
 PHRASES = 3
@@ -40,10 +44,13 @@ CLOSING = 10
 SHINGLE = 5
 SHINGLE_IDEOGRAMS = 9
 SHAPE = 6  # structural tokens from which a layout is worth comparing
-_RING = 16
+_RING = 16  # tokens that are remembered: a power of two, more than a shingle holds and no fewer than CLOSING
 _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
-_LENGTH = np.array([0.0, 0.04, 0.08, 0.12, *(min(n, 7) ** 2 / 49.0 for n in range(4, 16))], dtype=np.float32)
-_PAIR, _NUMERAL = np.float32(0.7), np.float32(0.1)
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_PAST = np.uint64(pow(int(_STEP), SHINGLE, 1 << 64))  # what a token counts for once it has left the shingle
+_PAST_IDEOGRAMS = np.uint64(pow(int(_STEP), SHINGLE_IDEOGRAMS, 1 << 64))
+_LENGTH = np.array([0, 4, 8, 12, *(round(100 * min(n, 7) ** 2 / 49) for n in range(4, 16))], dtype=np.int32)
+_PAIR, _NUMERAL = np.int32(70), np.int32(10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +77,38 @@ class TextMarks:
 
 
 @compiled
-def read_bytes(  # noqa: C901, PLR0912, PLR0915  # one pass over the bytes is the point; split up, it would be several
-    data: np.ndarray,
-    offsets: np.ndarray,
-    prompt: np.ndarray,
-    opening: np.ndarray,
-    closing: np.ndarray,
-    shape: np.ndarray,
-    phrases: np.ndarray,
-    sketch: np.ndarray,
-    wants: np.ndarray,
-    weights: np.ndarray,
-    scale: np.ndarray,
-    bias: np.ndarray,
+def read_bytes(  # noqa: C901, PLR0912, PLR0915, PLR0917  # one pass over the bytes is the point; split, it were several
+    data: Bytes,
+    offsets: NDArray[np.signedinteger[Any]],
+    prompt: NDArray[np.uint64],
+    opening: NDArray[np.uint64],
+    closing: NDArray[np.uint64],
+    shape: NDArray[np.uint64],
+    phrases: NDArray[np.uint64],
+    sketch: NDArray[np.int8],
+    wants: NDArray[np.uint8],
+    packed: Words,
+    scale: Floats,
+    bias: Floats,
 ) -> None:
-    """Fill the arrays of `TextMarks` for texts `data[offsets[i]:offsets[i + 1]]` (UTF-8, normalised)."""
+    """Fill the arrays of `TextMarks` for texts `data[offsets[i]:offsets[i + 1]]` (UTF-8, normalised).
+
+    The last three arguments are the model's, as in `Wants`.
+    """
     ring = np.zeros(_RING, np.uint64)
     halves = np.zeros(_RING, np.int64)
-    vector = np.zeros(DIMENSIONS, np.float32)
-    last = PHRASES - 1
-    scores = np.zeros(len(WANTS), np.int32)
+    vector = np.zeros(DIMENSIONS, np.int32)
     memory = np.zeros(MEMORY, np.uint64)
     for text in range(len(offsets) - 1):
-        position, end = offsets[text], offsets[text + 1]
+        position, end = int(offsets[text]), int(offsets[text + 1])
         whole = np.uint64(end != position)
         first = np.uint64(7)
         layout = np.uint64(11)
         marks = count = begun = taken = 0
-        vector[:] = 0.0
-        for place in range(PHRASES):
-            phrases[text, place] = _NONE
+        ring[:] = 0
+        vector[:] = 0
+        shingle, wide = np.uint64(0), np.uint64(0)  # of the last five tokens, of the last nine: rolling hashes
+        least, second, third = _NONE, _NONE, _NONE
         before = np.uint64(0)
         before_ideogram = False
         while True:
@@ -107,80 +116,63 @@ def read_bytes(  # noqa: C901, PLR0912, PLR0915  # one pass over the bytes is th
             token, kind, position = next_token(data, position, end)
             if kind == END:
                 break
-            taken = add_token(weights, scores, memory, taken, token, kind)
+            taken = add_token(packed, memory, taken, token, kind)
             if kind == MARK:
                 marks += 1
                 if marks <= 24:
                     layout = mixed(layout ^ token)
                 before_ideogram = False
                 continue
-            whole = mixed(whole ^ token)
-            weight = np.float32(0.0)
+            whole = (whole ^ token) * _STEP
             feature = token
-            if kind == NUMBER:
-                token = NUMBER_HASH
-                feature = token
+            weight = np.int32(0)
+            length, half = SHINGLE, 2
+            if kind == WORD:
+                weight = _LENGTH[min(position - start, 15)]
+            elif kind == NUMBER:
+                token = feature = NUMBER_HASH
                 weight = _NUMERAL
-                before_ideogram = False
-            elif kind == IDEOGRAM:
+            else:
+                length, half = SHINGLE_IDEOGRAMS, 1
                 if before_ideogram:
                     feature = mixed(before * np.uint64(3) ^ token)
                     weight = _PAIR
-                before_ideogram = True
-            else:
-                weight = _LENGTH[min(position - start, 15)]
-                before_ideogram = False
             before = token
-            half = 1 if kind == IDEOGRAM else 2
+            before_ideogram = kind == IDEOGRAM
+            dimension = int(np.int64(feature >> np.uint64(20))) & (DIMENSIONS - 1)
+            sign = np.int32((feature >> np.uint64(49)) & np.uint64(2)) - np.int32(1)
+            vector[dimension] += weight * sign
             if begun < OPENING:
-                first = mixed(first ^ token)
+                first = (first ^ token) * _STEP
                 begun += half
-            slot = count % _RING
-            ring[slot] = token
-            halves[slot] = half
+            shingle = shingle * _STEP + token - ring[(count - SHINGLE) & (_RING - 1)] * _PAST
+            wide = wide * _STEP + token - ring[(count - SHINGLE_IDEOGRAMS) & (_RING - 1)] * _PAST_IDEOGRAMS
+            ring[count & (_RING - 1)] = token
+            halves[count & (_RING - 1)] = half
             count += 1
-            length = SHINGLE_IDEOGRAMS if kind == IDEOGRAM else SHINGLE
             if count >= length:
-                shingle = np.uint64(13)
-                for back in range(length):
-                    shingle = (shingle ^ ring[(count - 1 - back) % _RING]) * np.uint64(0x9E3779B97F4A7C15)
-                shingle = mixed(shingle)
-                if shingle < phrases[text, last]:
-                    known = False
-                    for place in range(PHRASES):
-                        known |= phrases[text, place] == shingle
-                    if not known:
-                        place = last
-                        while place > 0 and phrases[text, place - 1] > shingle:
-                            phrases[text, place] = phrases[text, place - 1]
-                            place -= 1
-                        phrases[text, place] = shingle
-            dimension = np.int64(feature >> np.uint64(20)) & (DIMENSIONS - 1)
-            if (feature >> np.uint64(50)) & np.uint64(1):
-                vector[dimension] += weight
-            else:
-                vector[dimension] -= weight
-        finish(weights, scale, bias, scores, memory, taken, wants[text])
-        prompt[text] = whole
-        opening[text] = first if begun >= OPENING else np.uint64(0)
-        closing[text] = np.uint64(0)
-        tail = np.uint64(17)
-        filled = 0
-        back = 0
+                found = mixed(wide if kind == IDEOGRAM else shingle)
+                if found in (least, second, third):
+                    found = _NONE
+                third = min(third, max(second, found))
+                second = min(second, max(least, found))
+                least = min(least, found)
+        finish(packed, scale, bias, memory, taken, wants[text])
+        prompt[text] = mixed(whole)
+        opening[text] = mixed(first) if begun >= OPENING else np.uint64(0)
+        last = np.uint64(17)
+        filled = back = 0
         while filled < CLOSING and back < min(count, _RING):
-            slot = (count - 1 - back) % _RING
-            tail = mixed(tail ^ ring[slot])
-            filled += halves[slot]
             back += 1
-        if filled >= CLOSING:
-            closing[text] = tail
+            last = (last ^ ring[(count - back) & (_RING - 1)]) * _STEP
+            filled += halves[(count - back) & (_RING - 1)]
+        closing[text] = mixed(last) if filled >= CLOSING else np.uint64(0)
         shape[text] = layout if marks >= SHAPE else np.uint64(0)
-        for place in range(PHRASES):
-            if phrases[text, place] == _NONE:
-                phrases[text, place] = np.uint64(0)
-        norm = np.float32(0.0)
+        for place, found in enumerate((least, second, third)):
+            phrases[text, place] = found if found != _NONE else np.uint64(0)
+        norm = 0.0
         for dimension in range(DIMENSIONS):
-            norm += vector[dimension] * vector[dimension]
+            norm += np.float64(vector[dimension]) ** 2
         stretch = np.float32(127.0 / math.sqrt(norm)) if norm > 0.0 else np.float32(0.0)
         for dimension in range(DIMENSIONS):
             sketch[text, dimension] = np.int8(np.rint(vector[dimension] * stretch))
@@ -202,7 +194,7 @@ def read_text(texts: pa.Array) -> TextMarks:
     model = load_wants()
     read_bytes(
         data, offsets, made.prompt, made.opening, made.closing, made.shape, made.phrases, made.sketch, made.wants,
-        model.weights, model.scale, model.bias,
+        model.packed, model.scale, model.bias,
     )  # fmt: skip
     made.wants[made.prompt == 0] = 0
     return made

@@ -84,7 +84,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _CASE = np.uint64(0x2020202020202020)
-_FLAGS = np.uint64(0x8080808080808080)
+HIGH_BITS = np.uint64(0x8080808080808080)
 _ONES = np.uint64(0x0101010101010101)
 _TO_A = np.uint64(0x1F1F1F1F1F1F1F1F)  # lifts "a" to 128
 _PAST_Z = np.uint64(0x0505050505050505)  # lifts what follows "z" to 128
@@ -251,7 +251,7 @@ def next_token(  # noqa: C901, PLR0911, PLR0912  # a dispatch over byte classes;
 
 
 @inlined
-def _eight(data: Bytes, position: int) -> np.uint64:
+def eight_bytes(data: Bytes, position: int) -> np.uint64:
     """Return the eight bytes at `position`, the first lowest; one load on a little-endian machine."""
     chunk = np.uint64(0)
     for offset in range(8):
@@ -266,10 +266,10 @@ def _word(data: Bytes, position: int, end: int) -> tuple[np.uint64, int, int]:
     while position < end:
         if position + 8 <= end:
             # All eight bytes at once; the high bit of each byte is its flag, set where the byte is no ASCII letter.
-            chunk = _eight(data, position)
+            chunk = eight_bytes(data, position)
             folded = chunk | _CASE
-            low = folded & ~_FLAGS
-            flags = ~((low + _TO_A) & ~(low + _PAST_Z) & ~chunk) & _FLAGS
+            low = folded & ~HIGH_BITS
+            flags = ~((low + _TO_A) & ~(low + _PAST_Z) & ~chunk) & HIGH_BITS
             # Ones for all bytes before the first flag; where there is none, 0 - 1 yields ones for all eight.
             before = ((flags & (~flags + _ONE)) >> _SEVEN) - _ONE
             letters = int(np.int64(((before & _ONES) * _ONES) >> _FIFTY_SIX))

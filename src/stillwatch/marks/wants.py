@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
     from stillwatch.marks.tokens import Bytes
 
+Words: TypeAlias = np.ndarray[tuple[int], np.dtype[np.uint64]]
+Floats: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
+
 WANTS: tuple[str, ...] = ("reasoning", "rubric", "cleaning", "tools", "synthesis")
 """What can be wanted; the order of every column of scores."""
 
@@ -46,14 +49,17 @@ RING = 64
 """Tokens that are remembered for the tail; a power of two, and more than TAIL."""
 SEEN = 64
 """Words of a bit set of what was counted in a window: what is repeated, as in tables and code, counts once."""
-MEMORY = RING + SEEN
-"""Length of the memory that `add_token` and `finish` work in."""
+MEMORY = RING + SEEN + 2
+"""Length of the memory that `add_token` and `finish` work in: the ring, the bit set, and the two sums."""
 
+_EVEN, _ODD = RING + SEEN, RING + SEEN + 1
 _NONE_BEFORE = np.uint64(0x5851F42D4C957F2D)  # stands before the first token of a text
 _SEEN_MASK = np.uint64(64 * SEEN - 1)
 _SEEN_SHIFT, _SIX, _SIXTY_THREE, _ONE = np.uint64(20), np.uint64(6), np.uint64(63), np.uint64(1)
 _BUCKET_MASK = np.uint64(BUCKETS - 1)
 _PAIR_STEP = np.uint64(0xD6E8FEB86659FD93)
+_LANES, _EIGHT, _SIXTEEN = np.uint64(0x00FF00FF00FF00FF), np.uint64(8), np.uint64(16)
+_LANE = np.uint64(0xFFFF)
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,14 @@ class Wants:
         weights: of every bucket for every want, int8 of shape (BUCKETS, len(WANTS)).
         scale: what one unit of a weight is worth, in nats; float64, one a want.
         bias: the logit of a text without tokens; float64, one a want.
+        packed: of every bucket, its weights as the kernels add them up; see `pack`.
 
     """
 
     weights: np.ndarray[tuple[int, int], np.dtype[np.int8]]
     scale: np.ndarray[tuple[int], np.dtype[np.float64]]
     bias: np.ndarray[tuple[int], np.dtype[np.float64]]
+    packed: np.ndarray[tuple[int], np.dtype[np.uint64]]
 
 
 @cache
@@ -83,10 +91,26 @@ def load_wants() -> Wants:
     with files("stillwatch.marks").joinpath("wants.npz").open("rb") as file, np.load(file) as held:
         if int(held["version"]) != VERSION or held["weights"].shape != (BUCKETS, len(WANTS)):
             raise InputError("the model of what is asked for (wants.npz) is of another version; reinstall stillwatch")
-        model = Wants(held["weights"], held["scale"].astype(np.float64), held["bias"].astype(np.float64))
-    for array in (model.weights, model.scale, model.bias):
+        weights = held["weights"]
+        model = Wants(weights, held["scale"].astype(np.float64), held["bias"].astype(np.float64), pack(weights))
+    for array in (model.weights, model.scale, model.bias, model.packed):
         array.flags.writeable = False
     return model
+
+
+def pack(
+    weights: np.ndarray[tuple[int, int], np.dtype[np.int8]],
+) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """Put the weights of each bucket into one word, so that two additions add all of them.
+
+    Byte k is the weight of want k plus 128, and the byte after the last is 1, so that its sum tells how many 128s to
+    take off. The even bytes and the odd ones are summed apart, each in 16 bits: a window counts at most 2 * HEAD
+    features, which stay below 2 ** 16.
+    """
+    columns = np.full((len(weights), 8), 0, dtype=np.uint8)
+    columns[:, : len(WANTS)] = weights.astype(np.int16) + 128
+    columns[:, len(WANTS)] = 1
+    return columns.view("<u8")[:, 0].astype(np.uint64)
 
 
 @inlined
@@ -102,38 +126,27 @@ def bucket(feature: np.uint64) -> int:
 
 
 @inlined
-def _accumulate(
-    weights: np.ndarray[tuple[int, int], np.dtype[np.int8]],
-    scores: np.ndarray[tuple[int], np.dtype[np.int32]],
-    memory: np.ndarray[tuple[int], np.dtype[np.uint64]],
-    feature: np.uint64,
-) -> None:
-    """Add the weights of a token or a pair, unless this window has counted it before."""
-    place = (feature >> _SEEN_SHIFT) & _SEEN_MASK
-    word = RING + int(np.int64(place >> _SIX))
-    bit = _ONE << (place & _SIXTY_THREE)
-    if memory[word] & bit:
-        return
-    memory[word] |= bit
-    row = bucket(feature)
-    for want in range(len(WANTS)):
-        scores[want] += np.int32(weights[row, want])
+def _accumulate(packed: Words, memory: Words, token: np.uint64, pair: np.uint64) -> None:
+    """Add the weights of a token and of its pair, each unless this window has counted it before."""
+    even, odd = np.uint64(0), np.uint64(0)
+    for feature in (token, pair):
+        place = (feature >> _SEEN_SHIFT) & _SEEN_MASK
+        word = RING + int(np.int64(place >> _SIX))
+        fresh = ~(memory[word] >> (place & _SIXTY_THREE)) & _ONE
+        memory[word] |= _ONE << (place & _SIXTY_THREE)
+        row = packed[bucket(feature)] * fresh  # no branch, since none would be foreseen
+        even += row & _LANES
+        odd += (row >> _EIGHT) & _LANES
+    memory[_EVEN] += even
+    memory[_ODD] += odd
 
 
 @inlined
-def add_token(  # noqa: PLR0917  # compiled code takes no keyword arguments cheaply
-    weights: np.ndarray[tuple[int, int], np.dtype[np.int8]],
-    scores: np.ndarray[tuple[int], np.dtype[np.int32]],
-    memory: np.ndarray[tuple[int], np.dtype[np.uint64]],
-    tokens: int,
-    token: np.uint64,
-    kind: int,
-) -> int:
+def add_token(packed: Words, memory: Words, tokens: int, token: np.uint64, kind: int) -> int:
     """Take in one token of a text; call it for each in turn, words, numbers, ideograms and structure alike.
 
     Args:
-        weights: of the model.
-        scores: int32, one a want; all 0 before the first token of each text.
+        packed: weights of the model.
         memory: uint64 of length MEMORY; all 0 before the first text, then left to these two functions.
         tokens: how many tokens of this text were taken in before.
         token: its hash, from `next_token`.
@@ -146,47 +159,49 @@ def add_token(  # noqa: PLR0917  # compiled code takes no keyword arguments chea
     masked = NUMBER_HASH if kind == NUMBER else token
     if tokens < HEAD:
         previous = memory[(tokens - 1) & (RING - 1)] if tokens else _NONE_BEFORE
-        _accumulate(weights, scores, memory, masked)
-        _accumulate(weights, scores, memory, pair_hash(previous, masked))
+        _accumulate(packed, memory, masked, pair_hash(previous, masked))
     memory[tokens & (RING - 1)] = masked
     return tokens + 1
 
 
 @inlined
-def finish(  # noqa: PLR0917  # as above
-    weights: np.ndarray[tuple[int, int], np.dtype[np.int8]],
-    scale: np.ndarray[tuple[int], np.dtype[np.float64]],
-    bias: np.ndarray[tuple[int], np.dtype[np.float64]],
-    scores: np.ndarray[tuple[int], np.dtype[np.int32]],
-    memory: np.ndarray[tuple[int], np.dtype[np.uint64]],
+def finish(  # noqa: PLR0917  # compiled code takes no keyword arguments cheaply
+    packed: Words,
+    scale: Floats,
+    bias: Floats,
+    memory: Words,
     tokens: int,
     result: np.ndarray[tuple[int], np.dtype[np.uint8]],
 ) -> None:
     """Turn what was taken in into probabilities, 0 to 255 for 0 to 1, one a want, written to `result`.
 
-    `scores` and `memory` are made ready for the next text.
+    `memory` is made ready for the next text.
     """
-    memory[RING:] = 0
+    head_even, head_odd = memory[_EVEN], memory[_ODD]
     head = np.sqrt(np.float64(max(min(tokens, HEAD), 1)))
-    for want in range(len(WANTS)):
-        result[want] = _as_byte(bias[want] + scale[want] * scores[want] / head)
-        scores[want] = 0
-    if tokens <= HEAD:
-        return
-    for place in range(tokens - TAIL, tokens):
-        token = memory[place & (RING - 1)]
-        _accumulate(weights, scores, memory, token)
-        _accumulate(weights, scores, memory, pair_hash(memory[(place - 1) & (RING - 1)], token))
     memory[RING:] = 0
+    if tokens > HEAD:
+        for place in range(tokens - TAIL, tokens):
+            token = memory[place & (RING - 1)]
+            _accumulate(packed, memory, token, pair_hash(memory[(place - 1) & (RING - 1)], token))
+        tail_even, tail_odd = memory[_EVEN], memory[_ODD]
+        memory[RING:] = 0
+    else:
+        tail_even, tail_odd = np.uint64(0), np.uint64(0)
     tail = np.sqrt(np.float64(TAIL))
     for want in range(len(WANTS)):
-        result[want] = max(result[want], _as_byte(bias[want] + scale[want] * scores[want] / tail))
-        scores[want] = 0
+        logit = bias[want] + scale[want] * _score(head_even, head_odd, want) / head
+        if tokens > HEAD:
+            logit = max(logit, bias[want] + scale[want] * _score(tail_even, tail_odd, want) / tail)
+        result[want] = np.uint8(255.0 / (1.0 + np.exp(-logit)) + 0.5)
 
 
 @inlined
-def _as_byte(logit: float) -> np.uint8:
-    return np.uint8(255.0 / (1.0 + np.exp(-logit)) + 0.5)
+def _score(even: np.uint64, odd: np.uint64, want: int) -> int:
+    """Return the sum of the weights for one want, out of its lane."""
+    counted = int(np.int64((odd >> np.uint64(16 * (len(WANTS) // 2))) & _LANE))
+    lane = ((odd if want & 1 else even) >> np.uint64(16 * (want >> 1))) & _LANE
+    return int(np.int64(lane)) - 128 * counted
 
 
 def score_texts(array: pa.Array) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
@@ -198,7 +213,7 @@ def score_texts(array: pa.Array) -> np.ndarray[tuple[int, int], np.dtype[np.uint
     """
     model = load_wants()
     offsets, data = text_buffers(normalise(array))
-    result = _scored(offsets, data, model.weights, model.scale, model.bias)
+    result = _scored(offsets, data, model.packed, model.scale, model.bias)
     if array.null_count:
         result[np.asarray(array.is_null())] = 0
     return result
@@ -208,13 +223,12 @@ def score_texts(array: pa.Array) -> np.ndarray[tuple[int, int], np.dtype[np.uint
 def _scored(
     offsets: np.ndarray[Any, np.dtype[Any]],
     data: Bytes,
-    weights: np.ndarray[tuple[int, int], np.dtype[np.int8]],
-    scale: np.ndarray[tuple[int], np.dtype[np.float64]],
-    bias: np.ndarray[tuple[int], np.dtype[np.float64]],
+    packed: Words,
+    scale: Floats,
+    bias: Floats,
 ) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     rows = len(offsets) - 1
     result = np.zeros((rows, len(WANTS)), dtype=np.uint8)
-    scores = np.zeros(len(WANTS), dtype=np.int32)
     memory = np.zeros(MEMORY, dtype=np.uint64)
     for row in range(rows):
         position, end = int(offsets[row]), int(offsets[row + 1])
@@ -223,6 +237,6 @@ def _scored(
             token, kind, position = next_token(data, position, end)
             if kind == END:
                 break
-            tokens = add_token(weights, scores, memory, tokens, token, kind)
-        finish(weights, scale, bias, scores, memory, tokens, result[row])
+            tokens = add_token(packed, memory, tokens, token, kind)
+        finish(packed, scale, bias, memory, tokens, result[row])
     return result
