@@ -47,6 +47,7 @@ CLEARED_ACCOUNTS = 5_000
 _SHARED_IN_THE_OPEN = ("system", "organization")
 _SIDES = [list(Family).index(family) for family in (*CONTENT_SIDE, *COORDINATION_SIDE)]
 WIDER = 0.7  # share of the evidence that a wider view of a cohort must keep
+STAYS = 0.85  # share of the evidence that its members must keep once they are measured by themselves
 KEEPS = 0.6  # the same for every family by itself: a view that mixes two queues loses what made either stand out
 HOLDS = 0.8  # share of a view's accounts that a wider one must hold
 
@@ -170,17 +171,14 @@ class Judge:
         for place in range(len(strong)):
             if spent[place]:
                 continue
-            for view in self._views(place, candidates, scores, ~spent):
-                spent[view] = True
-                found = self._tried(int(strong[view]), baseline)
-                if found:
-                    for cohort in found:
-                        whole = self._completed(cohort, baseline)
-                        accused.append(whole)
-                        self._out[whole.members] = True
-                    # what has lost half its accounts to a finding is a view of it
-                    spent |= candidates.counts(self._out) > 0.5 * candidates.sizes
-                    break
+            views = self._views(place, candidates, scores, ~spent)
+            spent[views] = True
+            for cohort in self._best([int(strong[view]) for view in views], scores, baseline):
+                whole = self._completed(cohort, baseline)
+                accused.append(whole)
+                self._out[whole.members] = True
+            # what has lost half its accounts to a finding is a view of it
+            spent |= candidates.counts(self._out) > 0.5 * candidates.sizes
         return accused
 
     def _views(self, place: int, candidates: Candidates, scores: Scores, open_: NDArray[np.bool_]) -> list[int]:
@@ -201,6 +199,18 @@ class Judge:
             if not len(wider):
                 return views
             views.insert(0, int(wider[np.lexsort((sizes[wider], totals[wider]))[-1]]))
+
+    def _best(self, views: list[int], scores: Scores, baseline: Baseline) -> list[Judged]:
+        """What the widest view holds that is as strong as the narrowest promised; else what the strongest one holds."""
+        best: list[Judged] = []
+        promised = scores.pick(np.array([views[-1]]))
+        for view in views:
+            found = self._tried(view, baseline)
+            if any(_as_strong(cohort.scores, promised) for cohort in found):
+                return found
+            if _strongest(found) > _strongest(best):
+                best = found
+        return best
 
     def _tried(self, stream: int, baseline: Baseline) -> list[Judged]:
         """Purify a stream, take it apart if it is several operators', and measure again; those that still hold."""
@@ -252,7 +262,7 @@ class Judge:
             self._surveyor.rows(survey.names[survey.family[lead]], int(survey.mark[lead]), among) for lead in leads
         ]
         whole = self._of_rows(cohort.stream, np.unique(np.concatenate(bearing)), membership, baseline)
-        return whole if whole is not None and self._holds(whole.scores, self._settings.watch) else cohort
+        return whole if whole is not None and _as_strong(whole.scores, cohort.scores) else cohort
 
     def _parts(self, accounts: NDArray[np.int32]) -> list[Membership]:
         """Members of a stream; apart where accounts with one client, say, would not pass as members of the rest."""
@@ -335,7 +345,7 @@ class Judge:
         return joined
 
     def _one_operator(self, one: Judged, other: Judged) -> bool:
-        bound = self._settings.member
+        bound = self._settings.newcomer
         return (
             likeness(self.profiles, one.members, other.members, self._out, bound) >= ALIKE
             and likeness(self.profiles, other.members, one.members, self._out, bound) >= ALIKE
@@ -352,7 +362,7 @@ class Judge:
         )
         rows = np.union1d(one.rows, other.rows)
         whole = self._of_rows(one.stream, rows, membership, baseline)
-        return whole if whole is not None and self._holds(whole.scores, self._settings.watch) else None
+        return whole if whole is not None and _as_strong(whole.scores, one.scores) else None
 
     def _decided(self, cohorts: list[Judged], tested: int) -> tuple[Judged, ...]:
         """Step 8."""
@@ -421,6 +431,16 @@ class Judge:
                     )
                 )
         return cleared
+
+
+def _as_strong(scores: Scores, promised: Scores) -> bool:
+    """Whether a wider cohort keeps what made a narrower one stand out, in all and family by family."""
+    families, before = scores.families[0, _SIDES], promised.families[0, _SIDES]
+    return bool(scores.total[0] >= STAYS * promised.total[0] and (families >= KEEPS * np.maximum(before, 0.0) - 0.5).all())
+
+
+def _strongest(cohorts: list[Judged]) -> float:
+    return max((float(cohort.scores.total[0]) for cohort in cohorts), default=-np.inf)
 
 
 def _own(cohorts: int) -> str:

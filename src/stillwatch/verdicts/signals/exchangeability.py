@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 
 def read(figures: Figures) -> Reading:
-    """Distance of the intraclass correlation from 0, either way: below 0 all accounts ask the same."""
-    return -np.abs(figures["exchangeability"]), 2.0 * figures["exchangeability_error"]
+    """Distance of the intraclass correlation from 0, either way: below 0 all accounts ask the same.
+
+    NaN where most accounts ask most of the items: then it is near 0 whoever they are.
+    """
+    same = figures["coverage"] >= 0.5
+    return np.where(same, np.nan, -np.abs(figures["exchangeability"])), 2.0 * figures["exchangeability_error"]
 
 
 def says(figures: Figures) -> str:
