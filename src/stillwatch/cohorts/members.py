@@ -65,12 +65,14 @@ class Profiles:
     Attributes:
         names: the properties.
         identity: how many of them, from the first, are identities (hashes); the rest are bins.
-        values: uint64 [properties, accounts]; 0 is unknown.
+        values: int32 [properties, accounts], codes of the values; 0 is unknown.
+        counts: how many accounts of the log have each value, for each property.
     """
 
     names: tuple[str, ...]
     identity: int
-    values: NDArray[np.uint64]
+    values: NDArray[np.int32]
+    counts: tuple[NDArray[np.int64], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,16 @@ def profile(population: Population, surveyor: Surveyor) -> Profiles:
         known = np.isfinite(column)
         edges = np.unique(np.quantile(column[known], np.arange(1, BINS) / BINS)) if known.any() else np.empty(0)
         values.append(np.where(known, np.searchsorted(edges, column, side="right") + 1, 0).astype(np.uint64))
-    return Profiles((*IDENTITIES, *HABITS), len(IDENTITIES), np.stack(values))
+    coded = [_coded(column) for column in values]
+    return Profiles(
+        (*IDENTITIES, *HABITS), len(IDENTITIES), np.stack(coded), tuple(np.bincount(column) for column in coded)
+    )
+
+
+def _coded(values: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Values as small codes; what is 0 stays 0."""
+    known, codes = np.unique(values, return_inverse=True)
+    return (codes + (0 if len(known) and known[0] == 0 else 1)).astype(np.int32)
 
 
 def belong(profiles: Profiles, accounts: NDArray[np.int32], out: NDArray[np.bool_], bound: float) -> Membership:
@@ -115,18 +126,15 @@ def belong(profiles: Profiles, accounts: NDArray[np.int32], out: NDArray[np.bool
         bound: bits from which an account is a member.
     """
     kept = np.ones(len(accounts), np.bool_)
-    parts = np.zeros((len(accounts), len(profiles.names)))
-    ordinary = ~out
-    ordinary[accounts] = False
+    apart = _apart(accounts, out)
+    bits, parts = _bits(profiles, accounts, kept, apart)
     for _ in range(ROUNDS):
-        for index in range(len(profiles.names)):
-            parts[:, index] = _ratios(profiles.values[index], accounts, kept, ordinary, index < profiles.identity)
-        bits = parts.sum(axis=1)
         now = bits >= bound
         if (now == kept).all() or not now.any():
             break
         kept = now
-    return Membership(accounts, bits, parts, now)
+        bits, parts = _bits(profiles, accounts, kept, apart)
+    return Membership(accounts, bits, parts, kept & (bits >= bound))
 
 
 def likeness(
@@ -142,12 +150,30 @@ def bits_beside(
     """Bits of some accounts as if they were members of a cohort that they are not in, and what they are the sum of."""
     together = np.concatenate([members, accounts])
     kept = np.arange(len(together)) < len(members)
-    ordinary = ~out
-    ordinary[together] = False
+    bits, parts = _bits(profiles, together, kept, _apart(together, out))
+    return bits[~kept], parts[~kept]
+
+
+def _apart(accounts: NDArray[np.int32], out: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Accounts that do not count as ordinary: those found before and those looked at."""
+    apart = out.copy()
+    apart[accounts] = True
+    return np.flatnonzero(apart)
+
+
+def _bits(
+    profiles: Profiles, accounts: NDArray[np.int32], kept: NDArray[np.bool_], apart: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bits of each account, and their parts by property."""
     parts = np.stack(
         [
-            _ratios(values, together, kept, ordinary, index < profiles.identity)[~kept]
-            for index, values in enumerate(profiles.values)
+            _ratios(values[accounts], kept, counts - np.bincount(values[apart], minlength=len(counts)), identity)
+            for values, counts, identity in zip(
+                profiles.values,
+                profiles.counts,
+                np.arange(len(profiles.names)) < profiles.identity,
+                strict=True,
+            )
         ],
         axis=1,
     )
@@ -155,32 +181,29 @@ def bits_beside(
 
 
 def _ratios(
-    values: NDArray[np.uint64],
-    accounts: NDArray[np.int32],
-    kept: NDArray[np.bool_],
-    ordinary: NDArray[np.bool_],
-    identity: bool,
+    own: NDArray[np.int32], kept: NDArray[np.bool_], usual: NDArray[np.int64], identity: bool
 ) -> NDArray[np.float64]:
-    """Log2 ratio of each account's value: among the other members over among ordinary accounts, capped."""
-    own = values[accounts]
-    known, counts = np.unique(own[kept & (own != 0)], return_counts=True)
-    usual = values[ordinary]
-    usual = np.sort(usual[usual != 0])
-    members, others = float(counts.sum()), float(len(usual))
-    if members < 2 or not len(known):
-        return np.zeros(len(accounts))
-    place = np.minimum(np.searchsorted(known, own), len(known) - 1)
-    here = np.where(known[place] == own, counts[place], 0) - (kept & (own != 0))  # the others, without itself
-    there = np.searchsorted(usual, own, side="right") - np.searchsorted(usual, own, side="left")
+    """Log2 ratio of each account's value: among the other members over among ordinary accounts, capped.
+
+    Args:
+        own: the accounts' values.
+        kept: which of them are members.
+        usual: how many ordinary accounts have each value; what they do not tell (value 0) does not count.
+        identity: whether the property is one that accounts may each have their own of.
+    """
+    known = own != 0
+    counts = np.bincount(own[kept & known], minlength=len(usual))
+    members, others = float(counts.sum()), float(usual[1:].sum())
+    if members < 2:
+        return np.zeros(len(own))
+    here = counts[own] - (kept & known)  # the others, without itself
+    there = usual[own]
     if identity:
         # a value that no other member has counts as "its own"; how common that is, is asked on both sides
-        shared = known[counts >= 2]
-        alone = np.isin(own, shared, invert=True) | (here <= 0)
-        members_alone = members - counts[counts >= 2].sum()
-        spread = np.searchsorted(usual, shared, side="right") - np.searchsorted(usual, shared, side="left")
-        others_alone = others - spread.sum()
-        here = np.where(alone, np.maximum(members_alone - 1.0, 0.0), here)
-        there = np.where(alone, others_alone, there)
+        shared = counts >= 2
+        alone = ~shared[own] | (here <= 0)
+        here = np.where(alone, np.maximum(members - counts[shared].sum() - 1.0, 0.0), here)
+        there = np.where(alone, others - usual[shared].sum(), there)
     base = (there + 0.5) / (others + 1.0)
     ratio = (here + PRIOR * base) / (members - 1.0 + PRIOR) / base
-    return np.where(own != 0, np.clip(np.log2(ratio), -PROPERTY_CAP, PROPERTY_CAP), 0.0)
+    return np.where(known, np.clip(np.log2(ratio), -PROPERTY_CAP, PROPERTY_CAP), 0.0)

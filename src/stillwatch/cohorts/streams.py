@@ -16,7 +16,6 @@ from stillwatch.marks.families import ACCOUNT_MARKS, EXCHANGE_MARKS
 from stillwatch.marks.tokens import mixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 LEAST_ACCOUNTS = 5
 LEAST_EXCHANGES = 100
+STREAM_FAMILIES = (*EXCHANGE_MARKS, "phrase", *ACCOUNT_MARKS)
 _BUCKETS = 1 << 22
 
 
@@ -48,14 +48,6 @@ class Streams:
     bearers: NDArray[np.int32]
     bearer_bounds: NDArray[np.int64]
     signature: NDArray[np.uint64]
-
-
-def streams(population: Population, alive: NDArray[np.bool_] | None = None) -> Iterator[Streams]:
-    """Yield the streams of each family in turn; `alive` leaves exchanges out."""
-    for family in (*EXCHANGE_MARKS, "phrase", *ACCOUNT_MARKS):
-        found = family_streams(population, family, alive)
-        if len(found.mark):
-            yield found
 
 
 def family_streams(population: Population, family: str, alive: NDArray[np.bool_] | None = None) -> Streams:

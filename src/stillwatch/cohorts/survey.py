@@ -7,13 +7,14 @@ counted, however many marks it bears.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stillwatch.cohorts import linkage, measures
-from stillwatch.cohorts.streams import LEAST_EXCHANGES, Streams, streams
+from stillwatch.cohorts.streams import STREAM_FAMILIES, Streams, family_streams
 from stillwatch.compiled import compiled
 from stillwatch.marks.families import ACCOUNT_MARKS
 
@@ -140,18 +141,26 @@ class Surveyor:
         self._begun = second[population.edges[:-1]] if population.exchanges else second
         self._columns = [population.columns[name] for name in _READ]
 
-    def survey(self, progress: Callable[[int], None] | None = None) -> Survey:
-        """Measure every stream of the log."""
+    def survey(self, progress: Callable[[int], None] | None = None, *, threads: int = 2) -> Survey:
+        """Measure every stream of the log.
+
+        Args:
+            progress: called with the number of families that are done.
+            threads: how many families are measured side by side; each holds its own rows.
+        """
         found: list[tuple[Streams, Figures]] = []
-        for family in streams(self.population):
-            found.append((_without_rows(family), self.figures(family)))
-            if progress is not None:
-                progress(len(found))
+        with ThreadPoolExecutor(threads) as pool:
+            for family, figures in pool.map(self._family, STREAM_FAMILIES):
+                if len(family.mark):
+                    found.append((family, figures))
+                if progress is not None:
+                    progress(len(found))
         return _joined(found)
 
-    def figures(self, found: Streams) -> Figures:
-        """Measure the streams of one family."""
-        return self.measure(found.rows, found.bounds, found.bearers, found.bearer_bounds)
+    def _family(self, name: str) -> tuple[Streams, Figures]:
+        found = family_streams(self.population, name)
+        figures = self.measure(found.rows, found.bounds, found.bearers, found.bearer_bounds)
+        return _without_rows(found), figures
 
     def measure(
         self,
@@ -197,11 +206,6 @@ class Surveyor:
         accounts = np.unique(self.population.columns["account"][rows]).astype(np.int32)
         ends = np.array([0, len(rows)]), np.array([0, len(accounts)])
         return self.measure(rows, ends[0], accounts, ends[1]), accounts
-
-
-def worth_measuring(rows: NDArray[np.int64]) -> bool:
-    """Whether a stream has enough exchanges to be measured."""
-    return len(rows) >= LEAST_EXCHANGES
 
 
 def _ranges(edges: NDArray[np.int64], accounts: NDArray[np.int64]) -> NDArray[np.int64]:
