@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stillwatch.marks.hashing import combine, hash_strings
+from stillwatch.marks.networks import hash_networks
 from stillwatch.marks.text import DIMENSIONS, PHRASES, read_text
 from stillwatch.marks.wants import WANTS
 
@@ -55,12 +55,13 @@ COLUMNS: Mapping[str, tuple[DTypeLike, int]] = {
 """Columns of a digest: type and width (0 for one value a row). `account` is numbered by whoever joins batches."""
 
 NEEDED = (
-    "time", "account", "model", "ip", "asn", "ja4", "user_agent", "system", "prompt", "conversation", "answer", "previous",
-    "turns", "tools", "temperature", "top_p", "max_tokens", "n", "top_logprobs", "logit_bias", "seed", "stream",
-    "reasoning_handle", "input_tokens", "output_tokens", "status", "finish_reason",
+    "time", "account", "model", "ip", "asn", "ja4", "user_agent", "system", "prompt", "conversation", "answer",
+    "previous", "turns", "tools", "temperature", "top_p", "max_tokens", "n", "top_logprobs", "logit_bias", "seed",
+    "stream", "reasoning_handle", "input_tokens", "output_tokens", "status", "finish_reason",
 )  # fmt: skip
 """Columns of `exchange/1` that a digest is made of; the others need not be read."""
 
+_MOST = 1e15  # no count is larger, and a thousand times it is still an exact int64
 _REFUSALS = frozenset({"content_filter", "refusal", "safety", "blocked"})
 _REFUSAL_STATUS = (403, 451)
 
@@ -113,9 +114,9 @@ def digest(batch: pa.RecordBatch) -> dict[str, NDArray[np.generic]]:
 
 
 def _numbers(values: pa.Array) -> NDArray[np.float64]:
-    """A column of numbers; what is absent or no number counts 0, and so does what is below 0."""
+    """Return a column of numbers within 0 and _MOST; what is absent or no number counts 0."""
     numbers: NDArray[np.float64] = values.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
-    return np.maximum(np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
+    return np.clip(np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0), 0.0, _MOST)
 
 
 def _repeated(values: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
@@ -152,14 +153,10 @@ def _parameters(batch: pa.RecordBatch) -> NDArray[np.uint64]:
 
 
 def _network(addresses: pa.Array, systems: pa.Array) -> NDArray[np.uint64]:
-    """Hash of the /24 of an IPv4 address, of the /48 of an IPv6 one; where there is no address, of the AS number."""
-    distinct, which = _repeated(addresses)
-    version6 = pc.match_substring(distinct, ":")
-    prefix4 = pc.replace_substring_regex(distinct, r"\.\d+$", "")
-    prefix6 = pc.replace_substring_regex(distinct, r"^((?:[0-9A-Fa-f]*:){3}).*$", r"\1")
-    prefixes = hash_strings(pc.if_else(version6, prefix6, prefix4))[which]
+    """Hash of each address's network; where there is no address, of the AS number."""
+    networks = hash_networks(addresses)
     numbers = systems.fill_null(0).to_numpy(zero_copy_only=False)
-    return np.where((prefixes == 0) & (numbers != 0), combine(numbers), prefixes)
+    return np.where((networks == 0) & (numbers != 0), combine(numbers), networks)
 
 
 def _refused(status: pa.Array, reason: pa.Array) -> NDArray[np.bool_]:

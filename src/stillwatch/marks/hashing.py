@@ -5,42 +5,42 @@ Plain, so that what is counted does not depend on a key; `key.py` keys what leav
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from stillwatch.compiled import compiled
 from stillwatch.marks.normalise import text_buffers
-from stillwatch.marks.tokens import mixed
+from stillwatch.marks.tokens import eight_bytes, mixed
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
+
+    from stillwatch.marks.tokens import Bytes
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 @compiled
-def _hash_bytes(data: np.ndarray, offsets: np.ndarray, hashes: np.ndarray) -> None:
+def _hash_bytes(data: Bytes, offsets: NDArray[np.signedinteger[Any]], hashes: NDArray[np.uint64]) -> None:
     for index in range(len(offsets) - 1):
-        start, end = offsets[index], offsets[index + 1]
-        if start == end:
+        position, end = int(offsets[index]), int(offsets[index + 1])
+        if position == end:
             hashes[index] = np.uint64(0)
             continue
-        state = np.uint64(end - start) * _STEP
-        position = start
-        while position < end:
-            chunk = np.uint64(0)
-            size = min(end - position, 8)
-            for offset in range(size):
-                chunk |= np.uint64(data[position + offset]) << np.uint64(8 * offset)
-            state = mixed(state ^ chunk)
-            position += size
-        hashes[index] = state
+        state = np.uint64(end - position) * _STEP
+        while position + 8 <= end:
+            state = mixed(state ^ eight_bytes(data, position))
+            position += 8
+        rest = np.uint64(0)
+        for offset in range(end - position):
+            rest |= np.uint64(data[position + offset]) << np.uint64(8 * offset)
+        hashes[index] = mixed(state ^ rest)
 
 
 @compiled
-def _fold(state: np.ndarray, values: np.ndarray) -> None:
+def _fold(state: NDArray[np.uint64], values: NDArray[np.uint64]) -> None:
     for index in range(len(state)):
         state[index] = mixed(state[index] * np.uint64(3) ^ (values[index] + _STEP))
 
