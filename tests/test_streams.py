@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.digests import START, accounts_of, columns_of, population_of
 
-from stillwatch.cohorts.streams import LEAST_ACCOUNTS, LEAST_EXCHANGES, Streams, family_streams, streams
-from stillwatch.marks.families import ACCOUNT_MARKS, EXCHANGE_MARKS
+from stillwatch.cohorts.streams import LEAST_ACCOUNTS, LEAST_EXCHANGES, STREAM_FAMILIES, Streams, family_streams
+from stillwatch.marks.families import ACCOUNT_MARKS, FAMILIES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,10 +71,13 @@ def some_population(seed: int, *, accounts: int = 30, size: int = 3000) -> Popul
 def test_streams_of_every_family_are_those_of_a_dictionary_of_sets(seed: int, part: bool) -> None:
     population = some_population(seed)
     alive = np.random.default_rng(seed).random(population.exchanges) < 0.7 if part else None
-    for family in (*EXCHANGE_MARKS, "phrase", *ACCOUNT_MARKS):
+    named = set()
+    for family in STREAM_FAMILIES:
         found = family_streams(population, family, alive)
         assert as_dictionary(found) == by_hand(population, family, alive), family
-    named = {found.family for found in streams(population, alive)}
+        if len(found.mark):
+            named.add(found.family)
+    assert set(STREAM_FAMILIES) == {family.name for family in FAMILIES}
     assert {"opening", "phrase", "harness", "card", "born"} <= named
     assert "system" not in named  # nobody had one
 
@@ -82,7 +85,9 @@ def test_streams_of_every_family_are_those_of_a_dictionary_of_sets(seed: int, pa
 def test_equal_signatures_mean_equal_accounts() -> None:
     by_signature: dict[int, set[tuple[int, ...]]] = {}
     accounts: set[tuple[int, ...]] = set()
-    for found in streams(some_population(4)):
+    population = some_population(4)
+    for family in STREAM_FAMILIES:
+        found = family_streams(population, family)
         for place, (_, bearers) in enumerate(as_dictionary(found).values()):
             by_signature.setdefault(int(found.signature[place]), set()).add(tuple(bearers))
             accounts.add(tuple(bearers))

@@ -150,11 +150,11 @@ class Surveyor:
         """
         found: list[tuple[Streams, Figures]] = []
         with ThreadPoolExecutor(threads) as pool:
-            for family, figures in pool.map(self._family, STREAM_FAMILIES):
+            for done, (family, figures) in enumerate(pool.map(self._family, STREAM_FAMILIES), 1):
                 if len(family.mark):
                     found.append((family, figures))
                 if progress is not None:
-                    progress(len(found))
+                    progress(done)
         return _joined(found)
 
     def _family(self, name: str) -> tuple[Streams, Figures]:
