@@ -266,9 +266,9 @@ def test_a_baseline_is_fitted_shown_and_used(made: Made, key_file: Path, tmp_pat
     assert shown.returncode == 0
     held = api.load_baseline(fitted)
     assert f"{held.cohorts:,}" in shown.stdout
+    assert "{" not in shown.stdout  # every part told in words
     found = api.scan([made.log], accounts=made.accounts, baseline=fitted, key=KEY)
     assert found.scan.baseline == held.name
-    assert made.findings.scan.baseline != held.name or "this log" not in held.name
     require_truth(found, made)  # campaigns were left out of what was fitted, so they are found again
 
 

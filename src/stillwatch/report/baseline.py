@@ -33,6 +33,7 @@ def print_baseline(content: Mapping[str, object], console: Console, *, path: str
 
 
 def _print_fields(content: Mapping[str, object], console: Console, *, depth: int) -> None:
+    content = dict(_unrolled(content))
     flat = [(printable(name), Text(_said(value))) for name, value in content.items() if not isinstance(value, Mapping)]
     if flat:
         show(console, indented(pairs(flat), 2 * depth))
@@ -41,6 +42,15 @@ def _print_fields(content: Mapping[str, object], console: Console, *, depth: int
             show(console, Text())
             show(console, indented(Text(printable(name), style="bold"), 2 * depth))
             _print_fields(value, console, depth=depth + 1)
+
+
+def _unrolled(content: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Fields, with each part of a list of parts as a field of its own."""
+    for name, value in content.items():
+        if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
+            yield from ((f"{name} {place} of {len(value)}", part) for place, part in enumerate(value, start=1))
+        else:
+            yield name, value
 
 
 def _said(value: object) -> str:
