@@ -23,10 +23,8 @@ FIGURES = (
     *(f"{kind}_lift" for kind in KINDS),  # log2 of coincidence over the log's
     *(f"{kind}_lead" for kind in KINDS),  # share of accounts with the most frequent value
     *(f"{kind}_told" for kind in KINDS),  # share of accounts that have a value
-    "roaming",  # mean number of the stream's networks that an account uses, beyond the first, that others use too
     "unverified",  # share of accounts not verified
     "fresh",  # share of accounts opened less than 3 days before their first exchange
-    "claims",  # distinct organizations an account that claims one
 )
 COLUMN = {name: index for index, name in enumerate(FIGURES)}
 BORN_BIN = 6 * 3600.0
@@ -146,6 +144,6 @@ def link(
             if not math.isnan(created[who]):
                 dated += 1
                 fresh += begun[who] - created[who] < FRESH
-        line[3 * kinds + 1] = unverified / size
+        line[3 * kinds] = unverified / size
         if dated > 0:
-            line[3 * kinds + 2] = fresh / dated
+            line[3 * kinds + 1] = fresh / dated

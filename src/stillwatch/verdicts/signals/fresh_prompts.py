@@ -21,7 +21,8 @@ def read(figures: Figures) -> Reading:
 
 def says(figures: Figures) -> str:
     """In words."""
-    return f"{100 * first(figures, 'repeats'):.1f} % of requests repeat an earlier one of the same account (people 2 to 15 %)"
+    share = 100 * first(figures, "repeats")
+    return f"{share:.1f} % of requests repeat an earlier one of the same account (people 2 to 15 %)"
 
 
 SIGNAL = Signal(

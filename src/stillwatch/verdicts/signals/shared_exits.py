@@ -20,7 +20,8 @@ def read(figures: Figures) -> Reading:
 
 def says(figures: Figures) -> str:
     """In words."""
-    return f"two of its accounts use the same network {2 ** first(figures, 'network_lift'):,.0f} times as often as any two accounts"
+    times = 2 ** first(figures, "network_lift")
+    return f"two of its accounts use the same network {times:,.0f} times as often as any two accounts"
 
 
 SIGNAL = Signal(

@@ -20,7 +20,8 @@ def read(figures: Figures) -> Reading:
 
 def says(figures: Figures) -> str:
     """In words."""
-    return f"two of its accounts were opened in the same six hours {2 ** first(figures, 'born_lift'):,.0f} times as often as any two accounts"
+    times = 2 ** first(figures, "born_lift")
+    return f"two of its accounts were opened in the same six hours {times:,.0f} times as often as any two accounts"
 
 
 SIGNAL = Signal(

@@ -1,7 +1,7 @@
 """What a signal is: one question asked of a cohort's exchanges. Pure; touches nothing.
 
-A signal reads figures and gives, for every stream at once, a *value* that grows with the likeness to one operator, and a
-*margin*: how far the value may be off, at two standard errors. It counts for guilt only what is left after the margin
+A signal reads figures and gives, for every stream at once, a *value* that grows with the likeness to one operator, and
+a *margin*: how far the value may be off, at two standard errors. It counts for guilt only what is left after the margin
 is taken off, and for innocence only what is left after it is added. How many bits that makes is the baseline's to say.
 """
 

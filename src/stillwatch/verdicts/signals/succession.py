@@ -22,8 +22,8 @@ def read(figures: Figures) -> Reading:
 def says(figures: Figures) -> str:
     """In words."""
     return (
-        f"{first(figures, 'ended'):.0f} accounts fell silent and {first(figures, 'started'):.0f} began; a beginning follows "
-        f"an end {100 * first(figures, 'succession'):.0f} % sooner than chance"
+        f"{first(figures, 'ended'):.0f} accounts fell silent and {first(figures, 'started'):.0f} began; a beginning "
+        f"follows an end {100 * first(figures, 'succession'):.0f} % sooner than chance"
     )
 
 

@@ -28,9 +28,11 @@ def read(figures: Figures) -> Reading:
 
 def says(figures: Figures) -> str:
     """In words."""
+    refused, later = 100 * first(figures, "refused_early"), 100 * first(figures, "refused_late")
+    openings, settled = first(figures, "openings_early"), first(figures, "openings_late")
     return (
-        f"refusals fell from {100 * first(figures, 'refused_early'):.0f} to {100 * first(figures, 'refused_late'):.0f} % "
-        f"while openings per request fell from {first(figures, 'openings_early'):.2f} to {first(figures, 'openings_late'):.2f}"
+        f"refusals fell from {refused:.0f} to {later:.0f} % "
+        f"while openings per request fell from {openings:.2f} to {settled:.2f}"
     )
 
 

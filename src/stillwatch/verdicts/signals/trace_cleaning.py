@@ -21,7 +21,8 @@ def read(figures: Figures) -> Reading:
 
 def says(figures: Figures) -> str:
     """In words."""
-    return f"{100 * first(figures, 'wants_cleaning'):.0f} % of requests ask for an earlier trace to be cleaned, translated or continued"
+    share = 100 * first(figures, "wants_cleaning")
+    return f"{share:.0f} % of requests ask for an earlier trace to be cleaned, translated or continued"
 
 
 SIGNAL = Signal(

@@ -21,7 +21,8 @@ def read(figures: Figures) -> Reading:
 
 def says(figures: Figures) -> str:
     """In words."""
-    return f"{100 * first(figures, 'wants_synthesis'):.0f} % of requests ask for instructions, questions or dialogues in bulk"
+    share = 100 * first(figures, "wants_synthesis")
+    return f"{share:.0f} % of requests ask for instructions, questions or dialogues in bulk"
 
 
 SIGNAL = Signal(
