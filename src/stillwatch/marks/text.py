@@ -27,7 +27,7 @@ import numpy as np
 
 from stillwatch.compiled import compiled
 from stillwatch.marks.normalise import normalise, text_buffers
-from stillwatch.marks.tokens import END, IDEOGRAM, MARK, NUMBER, NUMBER_HASH, WORD, mixed, next_token
+from stillwatch.marks.tokens import END, IDEOGRAM, MARK, NUMBER, NUMBER_HASH, WORD, mixed, next_span
 from stillwatch.marks.wants import MEMORY, WANTS, add_token, finish, load_wants
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _PAST = np.uint64(pow(int(_STEP), SHINGLE, 1 << 64))  # what a token counts for once it has left the shingle
 _PAST_IDEOGRAMS = np.uint64(pow(int(_STEP), SHINGLE_IDEOGRAMS, 1 << 64))
-_LENGTH = np.array([0, 4, 8, 12, *(round(100 * min(n, 7) ** 2 / 49) for n in range(4, 16))], dtype=np.int32)
+_LENGTH = np.array([0, 8, 12, 33, 51, 73, 100], dtype=np.int32)  # what a word of so many letters weighs, in hundredths
 _PAIR, _NUMERAL = np.int32(70), np.int32(10)
 
 
@@ -112,8 +112,7 @@ def read_bytes(  # noqa: C901, PLR0912, PLR0915, PLR0917  # one pass over the by
         before = np.uint64(0)
         before_ideogram = False
         while True:
-            start = position
-            token, kind, position = next_token(data, position, end)
+            token, kind, start, position = next_span(data, position, end)
             if kind == END:
                 break
             taken = add_token(packed, memory, taken, token, kind)
@@ -128,7 +127,9 @@ def read_bytes(  # noqa: C901, PLR0912, PLR0915, PLR0917  # one pass over the by
             weight = np.int32(0)
             length, half = SHINGLE, 2
             if kind == WORD:
-                weight = _LENGTH[min(position - start, 15)]
+                # Letters past ASCII take two bytes, or three where one stands for a syllable.
+                letters = position - start if data[start] < 128 else (position - start) >> 1
+                weight = _LENGTH[min(letters, 6)]
             elif kind == NUMBER:
                 token = feature = NUMBER_HASH
                 weight = _NUMERAL

@@ -199,9 +199,7 @@ def is_ideogram(code: int) -> bool:
 
 
 @inlined
-def next_token(  # noqa: C901, PLR0911, PLR0912  # a dispatch over byte classes; one branch a class is the clearest form
-    data: Bytes, position: int, end: int
-) -> tuple[np.uint64, int, int]:
+def next_token(data: Bytes, position: int, end: int) -> tuple[np.uint64, int, int]:
     """Find the first token at or after `position`: `(hash, kind, where to go on)`.
 
     Args:
@@ -214,40 +212,56 @@ def next_token(  # noqa: C901, PLR0911, PLR0912  # a dispatch over byte classes;
         `end` and the hash 0.
 
     """
+    token, kind, _, after = next_span(data, position, end)
+    return token, kind, after
+
+
+@inlined
+def next_span(  # noqa: C901, PLR0912  # a dispatch over byte classes; one branch a class is the clearest form
+    data: Bytes, position: int, end: int
+) -> tuple[np.uint64, int, int, int]:
+    """Find the first token as `next_token` does, and where it begins: `(hash, kind, start, where to go on)`."""
+    token, kind, start, after = np.uint64(0), END, end, end
     while position < end:
         byte = int(data[np.uintp(position)])
-        kind = int(BYTE[byte])
-        if kind in (_SEPARATOR, _BLANK):
+        group = int(BYTE[byte])
+        start = position
+        if group in (_SEPARATOR, _BLANK):
             position += 1
             continue
-        if kind > _NINE:
-            return _word(data, position, end)
-        if kind >= _ZERO:
-            return _number(data, position, end)
-        if kind == _MULTIBYTE:
+        if group > _NINE:
+            token, kind, after = _word(data, position, end)
+        elif group >= _ZERO:
+            token, kind, after = _number(data, position, end)
+        elif group == _MULTIBYTE:
             code, size = next_character(data, position, end)
             letter = folded_character(code)
             if letter == 0:
                 position += size
                 continue
             if letter <= _NINE:
-                return _number(data, position, end)
-            if is_ideogram(letter):
-                return mixed((_SEED ^ np.uint64(letter)) * _STEP), IDEOGRAM, position + size
-            return _word(data, position, end)
-        if kind == _NEWLINE:
-            return _line(data, position, end)
-        if kind == _ANGLE:
+                token, kind, after = _number(data, position, end)
+            elif is_ideogram(letter):
+                token, kind, after = mixed((_SEED ^ np.uint64(letter)) * _STEP), IDEOGRAM, position + size
+            else:
+                token, kind, after = _word(data, position, end)
+        elif group == _NEWLINE:
+            token, kind, after = _line(data, position, end)
+        elif group == _ANGLE:
             position += 1
-            if position < end:
-                following = int(data[np.uintp(position)])
-                if BYTE[following] > _NINE:
-                    return STRUCTURE_HASHES[_OPEN_TAG], MARK, position
-                if following == 47:  # "/"
-                    return STRUCTURE_HASHES[_CLOSE_TAG], MARK, position + 1
-            continue
-        return _punctuation(data, position, end)
-    return np.uint64(0), END, end
+            if position >= end:
+                continue
+            following = int(data[np.uintp(position)])
+            if BYTE[following] > _NINE:
+                token, kind, after = STRUCTURE_HASHES[_OPEN_TAG], MARK, position
+            elif following == 47:  # "/"
+                token, kind, after = STRUCTURE_HASHES[_CLOSE_TAG], MARK, position + 1
+            else:
+                continue
+        else:
+            token, kind, after = _punctuation(data, position, end)
+        break
+    return token, kind, start, after
 
 
 @inlined
