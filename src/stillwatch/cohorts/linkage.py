@@ -83,7 +83,7 @@ def _usual(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def link(
+def link(  # noqa: C901, PLR0917  # one pass; compiled code takes no keyword arguments cheaply
     bearers: np.ndarray,
     bounds: np.ndarray,
     values: np.ndarray,

@@ -16,7 +16,6 @@ from stillwatch.marks.families import ACCOUNT_MARKS, EXCHANGE_MARKS
 from stillwatch.marks.tokens import mixed
 
 if TYPE_CHECKING:
-
     from numpy.typing import NDArray
 
     from stillwatch.cohorts.population import Population
@@ -53,13 +52,11 @@ class Streams:
 def family_streams(population: Population, family: str, alive: NDArray[np.bool_] | None = None) -> Streams:
     """Gather the streams of one family."""
     account = population.columns["account"]
-    if family in ACCOUNT_MARKS:
-        own = population.account_mark(family)
-        layers = [own] if own.ndim == 1 else [own[:, layer] for layer in range(own.shape[1])]
+    by_account = family in ACCOUNT_MARKS
+    own = population.account_mark(family) if by_account else population.mark(family)
+    layers = [own] if own.ndim == 1 else [own[:, layer] for layer in range(own.shape[1])]
+    if by_account:
         layers = [layer[account] for layer in layers]
-    else:
-        marks = population.mark(family)
-        layers = [marks] if marks.ndim == 1 else [marks[:, layer] for layer in range(marks.shape[1])]
     if alive is not None:
         layers = [np.where(alive, layer, np.uint64(0)) for layer in layers]
     changes = np.zeros(_BUCKETS, np.uint16)

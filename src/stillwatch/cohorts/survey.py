@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 WITHIN = 0.8  # share of a stream's accounts that must lie in another for it to be a view of that one
 _LEADERS = 64  # leaders that one account can be gathered under; more than any account needs
 
-_READ = (
-    "account", "second", "sketch", "prompt", "opening", "address", "client", "flags", "wants", "biased",
-    "input_tokens", "output_tokens", "turns",
-)  # fmt: skip
-"""Columns that `measures.measure` takes, in its order."""
-
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -139,7 +133,6 @@ class Surveyor:
         self._base = linkage.chance(self._values)
         second = population.columns["second"]
         self._begun = second[population.edges[:-1]] if population.exchanges else second
-        self._columns = [population.columns[name] for name in _READ]
 
     def survey(self, progress: Callable[[int], None] | None = None, *, threads: int = 2) -> Survey:
         """Measure every stream of the log.
@@ -171,8 +164,14 @@ class Surveyor:
     ) -> Figures:
         """Measure streams given by their rows and their accounts."""
         population = self.population
+        column = population.columns
         measured = np.empty((len(bounds) - 1, len(measures.MEASURES)))
-        measures.measure(rows, bounds, *self._columns, population.start, population.end, population.release, measured)
+        measures.measure(
+            rows, bounds, column["account"], column["second"], column["sketch"], column["prompt"], column["opening"],
+            column["address"], column["client"], column["flags"], column["wants"], column["biased"],
+            column["input_tokens"], column["output_tokens"], column["turns"],
+            population.start, population.end, population.release, measured,
+        )  # fmt: skip
         linked = np.empty((len(bounds) - 1, len(linkage.FIGURES)))
         accounts = population.accounts
         linkage.link(
@@ -269,7 +268,7 @@ def _leaders(bearers: NDArray[np.int32], bounds: NDArray[np.int64], accounts: in
 
 
 @compiled
-def _gathered(bearers: np.ndarray, bounds: np.ndarray, accounts: int) -> np.ndarray:
+def _gathered(bearers: np.ndarray, bounds: np.ndarray, accounts: int) -> np.ndarray:  # noqa: C901  # four loops, one pass
     count = len(bounds) - 1
     leader = np.arange(count)
     under = np.full((accounts, _LEADERS), -1, np.int32)
