@@ -115,7 +115,7 @@ def digest(batch: pa.RecordBatch) -> dict[str, NDArray[np.generic]]:
 
 def _numbers(values: pa.Array) -> NDArray[np.float64]:
     """Return a column of numbers within 0 and _MOST; what is absent or no number counts 0."""
-    numbers: NDArray[np.float64] = values.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+    numbers: NDArray[np.float64] = values.cast(pa.float64(), safe=False).fill_null(0.0).to_numpy(zero_copy_only=False)
     return np.clip(np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0), 0.0, _MOST)
 
 
