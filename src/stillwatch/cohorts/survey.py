@@ -271,7 +271,7 @@ def _leaders(bearers: NDArray[np.int32], bounds: NDArray[np.int64], accounts: in
 def _gathered(bearers: np.ndarray, bounds: np.ndarray, accounts: int) -> np.ndarray:  # noqa: C901  # four loops, one pass
     count = len(bounds) - 1
     leader = np.arange(count)
-    under = np.full((accounts, _LEADERS), -1, np.int32)
+    under = np.empty((accounts, _LEADERS), np.int32)  # filled as far as `known` says; the rest costs no memory
     known = np.zeros(accounts, np.int32)
     hits = np.zeros(count, np.int32)
     for stream in range(count):
