@@ -58,7 +58,7 @@ _SEEN_MASK = np.uint64(64 * SEEN - 1)
 _SEEN_SHIFT, _SIX, _SIXTY_THREE, _ONE = np.uint64(20), np.uint64(6), np.uint64(63), np.uint64(1)
 _BUCKET_MASK = np.uint64(BUCKETS - 1)
 _PAIR_STEP = np.uint64(0xD6E8FEB86659FD93)
-_LANES, _EIGHT, _SIXTEEN = np.uint64(0x00FF00FF00FF00FF), np.uint64(8), np.uint64(16)
+_LANES, _EIGHT = np.uint64(0x00FF00FF00FF00FF), np.uint64(8)
 _LANE = np.uint64(0xFFFF)
 
 
