@@ -169,9 +169,17 @@ def test_groups_are_those_of_a_search_and_renumbering_accounts_moves_them(
         ({*one} for one in {frozenset(own) for own in near.values()} if len(one) > 1), key=min
     )
     moved = [{**row, "account": numbers[int(row["account"])]} for row in rows]
-    assert {frozenset(numbers[a] for a in own) for own in groups_of(group)} == {
-        frozenset(own) for own in groups_of(found(moved, 8)[2])
-    }
+    again = found(moved, 8)[2]
+    assert [again[numbers[account]] for account in range(8)] == group  # known by the same mark, too
+
+
+def test_a_group_is_known_by_the_same_mark_as_accounts_and_days_are_added() -> None:
+    before = found(dealt([3, 4, 3, 4]), 5)[2]
+    earlier_names = [{**row, "account": row["account"] + 2} for row in dealt([3, 4, 3, 4])]
+    later = dealt([5, 6, 7, 5, 6], first_answer=500, start=START + 9e4)
+    after = found(earlier_names + later + dealt([0, 1, 0, 1], first_answer=900), 9)[2]
+    assert before[3] == before[4] == after[5] == after[6] == after[7] != 0
+    assert after[0] == after[1] not in {0, after[5]}
 
 
 def test_a_population_flags_what_was_relayed_and_keeps_the_groups() -> None:

@@ -36,16 +36,23 @@ def find_relays(
     account = columns["account"].astype(np.int32, copy=False)
     second = columns["second"].astype(np.float64, copy=False)
     giver = _givers(columns["answer"], columns["previous"], account)
+    token = np.where(giver >= 0, columns["previous"], 0).astype(np.uint64)
     for name, turns in (("handle", None), ("conversation", columns["turns"])):
         other = _first_bearers(columns[name], account, second, turns)
+        token = np.where((giver < 0) & (other >= 0), columns[name], token).astype(np.uint64)
         giver = np.where(giver < 0, other, giver)
     relayed = (giver >= 0) & (giver != account)
     taken, given = account[relayed], giver[relayed]
     links = np.bincount(taken, minlength=accounts) + np.bincount(given, minlength=accounts)
     lasting = (links[taken] >= LINKS) & (links[given] >= LINKS)
-    group = _groups(taken[lasting], given[lasting], accounts)
-    size = np.bincount(group, minlength=accounts)[group]
-    return relayed, np.where(size > 1, combine(group), np.uint64(0))
+    taken, given = taken[lasting], given[lasting]
+    group = _groups(taken, given, accounts)
+    # a group is known by what was dealt first in it: that stays as accounts come and go, and is nobody's name
+    order = np.lexsort((token[relayed][lasting], second[relayed][lasting], group[taken]))
+    fresh = np.r_[True, group[taken][order][1:] != group[taken][order][:-1]] if len(order) else np.empty(0, np.bool_)
+    known_by = np.zeros(accounts, np.uint64)
+    known_by[group[taken][order][fresh]] = combine(token[relayed][lasting][order][fresh])
+    return relayed, known_by[group]
 
 
 def _givers(
