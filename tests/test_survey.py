@@ -6,11 +6,17 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 from tests.digests import DAY, START, accounts_of, columns_of, population_of
 
 from stillwatch.cohorts import habits
 from stillwatch.cohorts.streams import STREAM_FAMILIES, family_streams
 from stillwatch.cohorts.survey import WITHIN, Survey, Surveyor
+from stillwatch.engine.local import populate_from
+from stillwatch.exchanges.schema import EXCHANGE
+from stillwatch.marks.digest import NEEDED
+from stillwatch.simulate.scenario import load_scenario
+from stillwatch.simulate.traffic import simulate
 
 if TYPE_CHECKING:
     from stillwatch.cohorts.population import Population
@@ -138,6 +144,37 @@ def test_progress_is_told_family_by_family() -> None:
     told: list[int] = []
     Surveyor(village()).survey(told.append)
     assert told == list(range(1, len(STREAM_FAMILIES) + 1))
+
+
+def test_renaming_accounts_and_shuffling_the_log_leave_every_stream_its_figures() -> None:
+    made = simulate(load_scenario("tiny"), seed=2)
+    exchanges = pa.table(
+        [made.exchanges.column(name).cast(EXCHANGE.field(name).type) for name in NEEDED],
+        schema=pa.schema([EXCHANGE.field(name) for name in NEEDED]),
+    )
+    rng = np.random.default_rng(0)
+    names = made.accounts.column("account").to_pylist()
+    renamed = dict(zip(names, [f"a-{place}" for place in rng.permutation(len(names))], strict=True))
+
+    def under_new_names(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index("account")
+        new = pa.array([renamed[name] for name in table.column("account").to_pylist()])
+        return table.set_column(place, table.schema.field("account"), new).take(
+            pa.array(rng.permutation(table.num_rows))
+        )
+
+    def lines(log: pa.Table, known: pa.Table) -> dict[tuple[str, int], np.ndarray]:
+        survey = Surveyor(populate_from(log.to_batches(max_chunksize=700), known)).survey()
+        figures = np.concatenate([survey.figures.measured, survey.figures.linked], axis=1)
+        keys = [(survey.names[family], int(mark)) for family, mark in zip(survey.family, survey.mark, strict=True)]
+        return dict(zip(keys, figures, strict=True))
+
+    before = lines(exchanges, made.accounts)
+    after = lines(under_new_names(exchanges), under_new_names(made.accounts))
+    assert set(before) == set(after)
+    assert any(family == "relay" for family, _ in before)
+    for key, figures in before.items():
+        np.testing.assert_allclose(figures, after[key], rtol=1e-6, atol=1e-6, err_msg=str(key))
 
 
 def test_the_number_of_threads_leaves_no_trace() -> None:
