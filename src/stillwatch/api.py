@@ -1,4 +1,4 @@
-"""The library's verbs: they join files, clock and memory to the pure stages. All that the command line does, it does here.
+"""The library's verbs: they join files, clock and memory to the pure stages. All that the command line does is here.
 
     scan            logs -> findings
     scan_table      the same of an Arrow table in memory
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from stillwatch.cohorts.population import Population
 from stillwatch.cohorts.survey import Surveyor
 from stillwatch.engine.local import populate_from
 from stillwatch.exchanges.accounts import read_accounts
@@ -31,7 +30,7 @@ from stillwatch.report.baseline_v1 import load_baseline, save_baseline
 from stillwatch.simulate.scenario import load_scenario
 from stillwatch.simulate.traffic import simulate as make_traffic
 from stillwatch.simulate.write import write_traffic
-from stillwatch.verdicts.baseline import FAMILY_CAP, Baseline, best_by_cohort
+from stillwatch.verdicts.baseline import FAMILY_CAP, Baseline
 from stillwatch.verdicts.conclude import Conclusion
 from stillwatch.verdicts.evidence import Findings, Rejected, Scan
 from stillwatch.verdicts.judge import Judge, Judgement, ScanSettings
@@ -39,6 +38,8 @@ from stillwatch.verdicts.signals import SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from stillwatch.cohorts.population import Population
 
 __all__ = [
     "Baseline",
@@ -180,7 +181,7 @@ def fit_baseline(
     key: bytes = b"",
     progress: Callable[[Progress], None] | None = None,
 ) -> Baseline:
-    """Learn what ordinary traffic looks like; campaigns found in the logs are left out of it. Arguments as for `scan`."""
+    """Learn what ordinary traffic looks like; campaigns found in the logs are left out. Arguments as for `scan`."""
     del key  # a baseline holds figures, no marks; asked for so that both commands take the same options
     read = _read(
         logs, accounts=accounts, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects,
@@ -210,7 +211,6 @@ def test_cohorts(
         best[int(survey.leader[stream])] = int(stream)
     chosen = np.array(sorted(best.values()), np.int64)
     p_values = judgement.baseline.p_values(scores.total[chosen])
-    assert len(best_by_cohort(scores.total, survey.leader, np.ones(len(survey), np.bool_))) == len(chosen)
     return [
         TestedCohort(
             int(survey.figures["accounts"][stream]),

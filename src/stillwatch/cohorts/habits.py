@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LEAST = 24  # exchanges that an account needs to have habits: fewer, and its hours are chance
+LEAST = 24  # different hours that an account must be seen in: fewer, and whether it sleeps is chance
 AROUND_THE_CLOCK = 0.15  # concentration of hours below which there is no night
 STEADY = 1.2  # local variation of gaps below which there are no sessions
 _TURN = 2.0 * math.pi / 86400.0
 
 
 def habits(columns: Mapping[str, NDArray[np.generic]], edges: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Two hashes an account, uint64 [accounts, 2]; 0 where it has fewer than `LEAST` exchanges."""
+    """Two hashes an account, uint64 [accounts, 2]; 0 where it is seen in fewer than `LEAST` hours."""
     made = np.zeros((len(edges) - 1, 2), np.uint64)
     names = ("second", "parameters", "flags", "output_tokens", "input_tokens")
     _habits(edges, *(columns[name] for name in names), made)
@@ -51,11 +51,15 @@ def _habits(
         if n < LEAST:
             continue
         cosine = sine = variation = wrote = asked = 0.0
-        terms = continued = tooled = votes = 0
+        terms = continued = tooled = votes = hours = 0
+        hour = -1
         usual = np.uint64(0)
         for row in range(start, end):
-            cosine += math.cos(second[row] * _TURN)
-            sine += math.sin(second[row] * _TURN)
+            if int(second[row] // 3600.0) != hour:  # a sitting counts once an hour, however busy it is
+                hour = int(second[row] // 3600.0)
+                hours += 1
+                cosine += math.cos(second[row] * _TURN)
+                sine += math.sin(second[row] * _TURN)
             wrote += math.log2(1.0 + output[row])
             asked += math.log2(1.0 + given[row])
             continued += (flags[row] & CONTINUED) != 0
@@ -69,8 +73,10 @@ def _habits(
                     ratio = (later - earlier) / (later + earlier)
                     variation += 3.0 * ratio * ratio
                     terms += 1
-        night = (cosine * cosine + sine * sine - n) / (n * (n - 1.0))
-        state = mixed(usual ^ np.uint64(n >= LEAST))
+        if hours < LEAST:
+            continue
+        night = (cosine * cosine + sine * sine - hours) / (hours * (hours - 1.0))
+        state = mixed(usual)
         state = mixed(state ^ np.uint64(night < AROUND_THE_CLOCK))
         state = mixed(state ^ np.uint64(terms > 0 and variation / terms < STEADY) + np.uint64(2))
         state = mixed(state ^ np.uint64(continued > 0.2 * n) + np.uint64(4))

@@ -73,12 +73,14 @@ MEASURES = (
     "clients",  # mean distinct clients per exchange of an account
     "turns",  # mean
     "with_tools",  # share with tools
+    "lengths",  # intraclass correlation of log input tokens: are accounts alike in the lengths of what they send?
+    "lengths_error",
 )
 """Columns of a stream's line of figures; NaN where the log cannot tell."""
 
 COLUMN = {name: index for index, name in enumerate(MEASURES)}
 FULL = 4  # exchanges from which an account's own rate, hours and gaps are looked at
-NIGHTS = 2.5  # days that an account must span before its nights are looked at: a script may run for one
+SPAN = 2.5 * 86400.0  # s that an account must be seen over before its nights and sittings count: a script may run a day
 WEIGHT_CAP = 30  # an account's own figures count by its exchanges, up to this many
 SAMPLED_PROMPTS = (
     4096  # prompts of a stream that are looked at for recurrence; chosen by hash, so the same in any order
@@ -151,10 +153,11 @@ def measure(
     own = np.zeros(dimensions, np.int64)
     whole = np.zeros(dimensions, np.int64)
     day = 86400.0
+    long_enough = min(SPAN, 0.5 * (log_end - log_start))
     for stream in range(len(bounds) - 1):
         begin, end = bounds[stream], bounds[stream + 1]
         size = end - begin
-        accounts = full = 0
+        accounts = full = nights = sittings = 0
         count_n = count_sum = count_squares = count_noise = 0.0
         rate_n = rate_sum = rate_squares = rate_noise = 0.0
         night_w = night_ww = night_x = night_xx = 0.0
@@ -247,14 +250,16 @@ def measure(
                 rate_sum += value
                 rate_squares += value * value
                 rate_noise += 1.0 / (n - 1.5)
-                if t1 - t0 >= NIGHTS * day:
+                if t1 - t0 >= max(long_enough, day):
                     value = ((cosine * cosine + sine * sine) / float(ANGLE_UNIT * ANGLE_UNIT) - n) / (n * (n - 1.0))
+                    nights += 1
                     night_w += weight
                     night_ww += weight * weight
                     night_x += weight * value
                     night_xx += weight * value * value
-                if terms >= 2:
+                if terms >= 2 and t1 - t0 >= long_enough:
                     value = variation / terms
+                    sittings += 1
                     session_w += weight
                     session_ww += weight * weight
                     session_x += weight * value
@@ -293,8 +298,10 @@ def measure(
         if full >= 0.8 * accounts:  # else those that are looked at were picked for their counts
             line[5], line[6] = _spread(count_n, count_sum, count_squares, count_noise)
             line[7], line[8] = _spread(rate_n, rate_sum, rate_squares, rate_noise)
-        line[9], line[10] = _weighted(night_w, night_ww, night_x, night_xx)
-        line[11], line[12] = _weighted(session_w, session_ww, session_x, session_xx)
+        if 2 * nights >= full:  # else a few accounts would speak for all
+            line[9], line[10] = _weighted(night_w, night_ww, night_x, night_xx)
+        if 2 * sittings >= full:
+            line[11], line[12] = _weighted(session_w, session_ww, session_x, session_xx)
         if text_rows >= 8 and like_w > 0.0:
             norm = 0.0
             for d in range(dimensions):
@@ -325,7 +332,45 @@ def measure(
         if client_rows > 0:
             line[51] = client_sum / client_rows
         line[52], line[53] = turn_sum / size, tooled / size
+        if total_in > 0.0:
+            line[54], line[55] = _lengths(rows, begin, end, account, input_tokens)
         _by_time(rows, begin, end, account, second, opening, flags, line)
+
+
+@compiled
+def _lengths(
+    rows: np.ndarray, begin: int, end: int, account: np.ndarray, tokens: np.ndarray
+) -> tuple[float, float]:
+    """Intraclass correlation of log2 tokens over accounts, from pairs inside accounts, and its standard error."""
+    size = end - begin
+    values = np.empty(size, np.float64)
+    for index in range(size):
+        values[index] = math.log2(1.0 + tokens[rows[begin + index]])
+    mean = values.mean()
+    variance = ((values - mean) ** 2).mean()
+    if variance < 1e-6:
+        return math.nan, math.nan
+    weight = square = total = squares = 0.0
+    at = 0
+    while at < size:
+        who = account[rows[begin + at]]
+        whole = own = 0.0
+        stop = at
+        while stop < size and account[rows[begin + stop]] == who:
+            value = values[stop] - mean
+            whole += value
+            own += value * value
+            stop += 1
+        n = stop - at
+        if n >= 2:
+            share = float(min(n, WEIGHT_CAP))
+            value = (whole * whole - own) / (n * (n - 1.0)) / variance
+            weight += share
+            square += share * share
+            total += share * value
+            squares += share * value * value
+        at = stop
+    return _weighted(weight, square, total, squares)
 
 
 @inlined

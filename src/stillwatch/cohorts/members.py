@@ -1,10 +1,10 @@
 """Who belongs: each account of a stream on its own merits, held against the cohort without it. Pure; touches nothing.
 
-An account that bears a cohort's mark need not be the cohort's: a common client is everybody's, a template can be copied.
-For each of its properties (client, network, card, hours, pace, lengths, ...) the chance of its value among the other
-members is divided by the chance in the population; the logs of these ratios add up to its bits, each capped, so that
-no single property carries an account in or out. Members are kept, the rest put out, and the same is done again until
-nothing changes.
+An account that bears a cohort's mark need not be the cohort's: a common client is everybody's, a template can be
+copied. For each of its properties (client, network, card, hours, pace, lengths, ...) the chance of its value among the
+other members is divided by the chance in the population; the logs of these ratios add up to its bits, each capped, so
+that no single property carries an account in or out. Members are kept, the rest put out, and the same is done again
+until nothing changes.
 """
 
 from __future__ import annotations

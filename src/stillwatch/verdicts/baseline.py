@@ -30,13 +30,15 @@ FAMILY_CAP = {Family.WORK: 10.0, Family.ASKING: 6.0, Family.DEALING: 10.0, Famil
 """Bits that one family can give: signals inside a family repeat each other, and none may carry a verdict alone."""
 
 FAMILY_FLOOR = {Family.WORK: -8.0, Family.ASKING: -1.0, Family.DEALING: -6.0, Family.LINKAGE: -1.0, Family.TAKE: -2.0}
-"""Bits that one family can take. Accounts of different people contradict one operator, and so do people's hours in part;
-that nothing is shared or asked for says little, since an operator can avoid it."""
+"""Bits that one family can take. Accounts of different people contradict one operator, and so do people's hours in
+part; that nothing is shared or asked for says little, since an operator can avoid it."""
 
 
 SPREAD = 1.0  # bits of work from which wording counts as evidence of content
 _UNREAD = [
-    place for place, signal in enumerate(SIGNALS) if signal.id in ("next-token-sweep", "replayed-handles", "technique-sweep")
+    place
+    for place, signal in enumerate(SIGNALS)
+    if signal.id in ("next-token-sweep", "replayed-handles", "technique-sweep")
 ]
 
 
@@ -65,7 +67,8 @@ class Scores:
         """Bits of the stronger content-side family: what is asked.
 
         Wording alone does not tell a campaign from people who like explanations: what is asked for counts here only
-        where the prompts are also spread as an operator spreads them. Requests that no reader sends stand by themselves.
+        where the prompts are also spread as an operator spreads them. Requests that no reader sends stand by
+        themselves.
         """
         work, asking = self.family(Family.WORK), self.family(Family.ASKING)
         alone = np.minimum(self.signals[:, _UNREAD].sum(axis=1), asking)
@@ -152,7 +155,7 @@ def best_by_cohort(
     """Best total among each cohort's streams."""
     best = np.full(len(totals), -np.inf)
     np.maximum.at(best, leader[kept], totals[kept])
-    return best[np.isfinite(best)]
+    return np.asarray(best[np.isfinite(best)])
 
 
 def _references(

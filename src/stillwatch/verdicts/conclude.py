@@ -171,7 +171,7 @@ class Conclusion:
     def _known_by(self, cohort: Judged) -> tuple[str, int]:
         """The mark that names the cohort: the first family's that nearly all members bear and few others do."""
         survey, members = self._judge.survey, len(cohort.members)
-        borne = {}
+        borne: dict[str, tuple[int, int]] = {}
         for family, mark, accounts, _ in self._borne(cohort):
             if accounts > borne.get(family, (0, 0))[0]:
                 borne[family] = (accounts, mark)

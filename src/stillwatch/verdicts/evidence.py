@@ -6,8 +6,11 @@ No evidence, no finding: `Finding` refuses to be made without it, and `Evidence`
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Verdict(StrEnum):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST = 0.9  # share of accounts that must agree for a cohort to be one customer's
 SAME_ITEMS = 0.5  # a queue gives each item to a minority of accounts; above this everybody asks the same
+MANY_ITEMS = 0.2  # the same for accounts that chose their items themselves, as evaluators do who run parts of a test set
+NOT_DEALT = 0.5  # evenness from which prompts were not dealt out
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,18 @@ def one_customer(figures: Figures) -> NDArray[np.bool_]:
 
 
 def same_items(figures: Figures) -> NDArray[np.bool_]:
-    """Most accounts sent most of the prompts."""
-    return np.nan_to_num(figures["coverage"]) >= SAME_ITEMS
+    """Most accounts sent most of the prompts; or many did, and nobody dealt the prompts out."""
+    coverage = np.nan_to_num(figures["coverage"])
+    return np.asarray((coverage >= SAME_ITEMS) | ((coverage >= MANY_ITEMS) & (evenness(figures) >= NOT_DEALT)))
+
+
+def evenness(figures: Figures) -> NDArray[np.float64]:
+    """Variance of the number of accounts that sent a prompt, over that of accounts that choose prompts freely.
+
+    0 where every prompt is dealt to so many accounts, 1 where each account draws for itself, above 1 where some prompts
+    are more popular than others; NaN where prompts hardly recur.
+    """
+    return np.asarray(figures["recurrence_spread"] / np.maximum(1.0 - figures["coverage"], 0.05))
 
 
 EXPLANATIONS = (

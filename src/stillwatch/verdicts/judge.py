@@ -25,7 +25,7 @@ from stillwatch.cohorts.members import Membership, Profiles, belong, bits_beside
 from stillwatch.cohorts.streams import LEAST_ACCOUNTS, LEAST_EXCHANGES
 from stillwatch.stats import false_discovery_rates
 from stillwatch.verdicts.baseline import Baseline, Scores, fit
-from stillwatch.verdicts.evidence import CONTENT_SIDE, COORDINATION_SIDE, Family, Verdict
+from stillwatch.verdicts.evidence import Family, Verdict
 from stillwatch.verdicts.innocent import EXPLANATIONS
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ CLEARED_MOST = 60  # cleared cohorts that are reported
 CLEARED_LEAST = 20  # accounts from which a cohort that shares a system prompt in the open is worth naming
 CLEARED_ACCOUNTS = 5_000
 _SHARED_IN_THE_OPEN = ("system", "organization")
-_SIDES = [list(Family).index(family) for family in (*CONTENT_SIDE, *COORDINATION_SIDE)]
+_HELD = [list(Family).index(family) for family in (Family.WORK, Family.DEALING)]  # what the mark itself does not bring
 WIDER = 0.7  # share of the evidence that a wider view of a cohort must keep
-STAYS = 0.85  # share of the evidence that its members must keep once they are measured by themselves
+STAYS = 0.8  # share of the evidence that its members must keep once they are measured by themselves
 KEEPS = 0.6  # the same for every family by itself: a view that mixes two queues loses what made either stand out
 HOLDS = 0.8  # share of a view's accounts that a wider one must hold
 
@@ -59,7 +59,7 @@ class ScanSettings:
     Attributes:
         side: bits that each side needs: what is asked, and how accounts act as one. 3 bits come up by chance in one
             cohort of eight at most, on each side.
-        total: bits that a campaign needs in all.
+        total: bits that a campaign needs in all, at the least; more where many cohorts are looked at.
         watch: bits from which a cohort is watched.
         false_discoveries: rate of false campaigns that is accepted (q-value).
         member: bits from which an account belongs.
@@ -184,7 +184,7 @@ class Judge:
     def _views(self, place: int, candidates: Candidates, scores: Scores, open_: NDArray[np.bool_]) -> list[int]:
         """Ever wider views of one cohort, widest first: each holds most of the last, and is the strongest that does."""
         totals = scores.total[candidates.stream]
-        families = np.maximum(scores.families[candidates.stream], 0.0)[:, _SIDES]
+        families = np.maximum(scores.families[candidates.stream], 0.0)[:, _HELD]
         near = open_ & (totals >= WIDER * totals[place])
         sizes = candidates.counts(~self._out)
         views = [place]
@@ -367,6 +367,8 @@ class Judge:
     def _decided(self, cohorts: list[Judged], tested: int) -> tuple[Judged, ...]:
         """Step 8."""
         settings = self._settings
+        # an e-value of tests / rate is what Bonferroni asks of evidence in bits, whatever depends on what
+        needed = max(settings.total, float(np.log2(max(tested, 1) / settings.false_discoveries)))
         q_values = false_discovery_rates(np.array([cohort.p_value for cohort in cohorts]), tests=tested)
         decided = []
         for cohort, q in zip(cohorts, q_values, strict=True):
@@ -377,10 +379,10 @@ class Judge:
             ]
             if lacking:
                 verdict, reason = Verdict.CLEARED, f"too little evidence on {' and on '.join(lacking)}"
-            elif scores.total[0] < settings.total:
+            elif scores.total[0] < needed:
                 verdict, reason = (
                     Verdict.WATCH,
-                    f"{scores.total[0]:.1f} bits of evidence; a campaign needs {settings.total:g}",
+                    f"{scores.total[0]:.1f} bits of evidence; among {tested:,} cohorts a campaign needs {needed:.1f}",
                 )
             elif q > settings.false_discoveries:
                 verdict = Verdict.WATCH if q <= WATCHED else Verdict.CLEARED
@@ -435,7 +437,7 @@ class Judge:
 
 def _as_strong(scores: Scores, promised: Scores) -> bool:
     """Whether a wider cohort keeps what made a narrower one stand out, in all and family by family."""
-    families, before = scores.families[0, _SIDES], promised.families[0, _SIDES]
+    families, before = scores.families[0, _HELD], promised.families[0, _HELD]
     return bool(scores.total[0] >= STAYS * promised.total[0] and (families >= KEEPS * np.maximum(before, 0.0) - 0.5).all())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stillwatch.verdicts.signals import (
+    alike_lengths,
     continuation,
     even_dealing,
     exchangeability,
@@ -36,6 +37,7 @@ SIGNALS = (
     no_sessions.SIGNAL,
     in_step.SIGNAL,
     exchangeability.SIGNAL,
+    alike_lengths.SIGNAL,
     partition.SIGNAL,
     fresh_prompts.SIGNAL,
     reasoning_elicitation.SIGNAL,

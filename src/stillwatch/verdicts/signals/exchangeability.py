@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.verdicts.evidence import Family
+from stillwatch.verdicts.innocent import same_items
 from stillwatch.verdicts.signals.signal import Signal, first
 
 if TYPE_CHECKING:
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
 def read(figures: Figures) -> Reading:
     """Distance of the intraclass correlation from 0, either way: below 0 all accounts ask the same.
 
-    NaN where most accounts ask most of the items: then it is near 0 whoever they are.
+    NaN where accounts ask the same items: then it is near 0 whoever they are.
     """
-    same = figures["coverage"] >= 0.5
-    return np.where(same, np.nan, -np.abs(figures["exchangeability"])), 2.0 * figures["exchangeability_error"]
+    return np.where(same_items(figures), np.nan, -np.abs(figures["exchangeability"])), 2.0 * figures["exchangeability_error"]
 
 
 def says(figures: Figures) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.verdicts.evidence import Family
+from stillwatch.verdicts.innocent import SAME_ITEMS, evenness
 from stillwatch.verdicts.signals.signal import Signal, first
 
 if TYPE_CHECKING:
@@ -14,21 +15,25 @@ if TYPE_CHECKING:
     from stillwatch.verdicts.signals.signal import Reading
 
 
+CHOSEN = 0.8  # from here on accounts chose for themselves, and it does not matter how popular a prompt was
+
+
 def read(figures: Figures) -> Reading:
-    """Variance of the number of accounts that sent a prompt, over that of independent draws; NaN if prompts do not recur.
+    """Variance of the number of accounts that sent a prompt, over that of free choice; NaN if prompts do not recur.
 
     A queue in which every prompt is asked r times gives r accounts each time, so that the variance vanishes whatever r
     is: asking every prompt several times hides nothing. Prompts that are simply popular give more than chance.
     """
-    most = figures["coverage"] >= 0.5  # everybody asks the same: nothing was dealt
-    spread = figures["recurrence_spread"] / np.maximum(1.0 - figures["coverage"], 0.05)
-    value = np.where(most, np.nan, -np.log2(spread + 0.02))
-    return value, np.log2(1.0 + 2.0 * np.sqrt(2.0 / np.maximum(figures["prompts"], 1.0)))
+    spread = evenness(figures)
+    chosen = spread >= CHOSEN
+    value = np.where(figures["coverage"] >= SAME_ITEMS, np.nan, -np.log2(np.minimum(spread, CHOSEN) + 0.02))
+    margin = np.log2(1.0 + 2.0 * np.sqrt(2.0 / np.maximum(figures["prompts"], 1.0)))
+    return value, np.where(chosen, 0.0, np.minimum(margin, value + np.log2(CHOSEN + 0.02)))
 
 
 def says(figures: Figures) -> str:
     """In words."""
-    spread = first(figures, "recurrence_spread") / max(1.0 - first(figures, "coverage"), 0.05)
+    spread = float(evenness(figures)[0])
     return (
         f"a prompt reaches {first(figures, 'recurrence'):.1f} accounts on average, and that number varies by "
         f"{spread:.2f} of what chance would make of it (dealt 0, free choice 1 or more)"
