@@ -1,7 +1,7 @@
 """The families of marks, and which of an exchange's columns bears each. Pure; touches nothing.
 
-A *mark* is a discrete thing that an exchange reveals. Marks of the whole account (its card, its mail domain) are borne by
-all its exchanges.
+A *mark* is a discrete thing that an exchange reveals. Marks of the whole account (its card, its mail domain) are borne
+by all its exchanges.
 """
 
 from __future__ import annotations
