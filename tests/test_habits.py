@@ -8,15 +8,15 @@ from tests.digests import DAY, START, columns_of
 from stillwatch.cohorts.habits import LEAST, habits
 from stillwatch.marks.digest import CONTINUED, TOOLS
 
-EXCHANGES = 3 * LEAST
+EXCHANGES = 8 * LEAST
+DAYS = 16
 
 
 def account_of(kind: str, rng: np.random.Generator, size: int = EXCHANGES) -> np.ndarray:
-    """Times of one account over four days."""
+    """Times of one account over some days."""
     if kind == "around the clock":
-        return START + (np.arange(size) + rng.random(size) * 0.2) * 4 * DAY / size
-    hours = np.sort(rng.uniform(9, 12, size))  # mornings only
-    return START + np.sort(rng.integers(0, 4, size)) * DAY + hours * 3600
+        return START + (np.arange(size) + rng.random(size) * 0.2) * DAYS * DAY / size
+    return START + rng.integers(0, DAYS, size) * DAY + rng.uniform(9, 12, size) * 3600  # mornings only
 
 
 def made(kinds: list[str], **given: object) -> np.ndarray:
@@ -51,7 +51,9 @@ def test_hours_parameters_lengths_tools_and_conversations_each_tell_accounts_apa
         return np.repeat([low, high], EXCHANGES)
 
     alike = ["around the clock"] * 2
-    assert not meet(made(["around the clock", "mornings"]))
+    hours = made(["around the clock", "mornings", "mornings"])
+    assert not meet(hours)
+    assert meet(hours, 1, 2)
     assert not meet(made(alike, parameters=two(5, 6)))
     assert not meet(made(alike, output_tokens=two(30, 3000)))
     assert not meet(made(alike, input_tokens=two(10, 9000)))
@@ -71,9 +73,15 @@ def test_a_stray_request_changes_no_habit() -> None:
     assert meet(made(["around the clock"] * 2, parameters=parameters))
 
 
-def test_an_account_of_few_exchanges_has_no_habits() -> None:
+def test_an_account_that_is_hardly_seen_has_no_habits() -> None:
     rng = np.random.default_rng(1)
     for size in (0, 1, LEAST - 1, LEAST):
         times = account_of("around the clock", rng, max(size, 1))[:size]
         marks = habits(columns_of(np.zeros(size, int), times, parameters=5), np.array([0, size]))
         assert (marks != 0).all() == (size >= LEAST)
+
+
+def test_one_busy_day_makes_no_habit() -> None:
+    times = START + np.arange(40 * LEAST) * (LEAST - 2) * 3600 / (40 * LEAST)
+    marks = habits(columns_of(np.zeros(len(times), int), times, parameters=5), np.array([0, len(times)]))
+    assert not marks.any()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.digests import DAY, START, columns_of
 
-from stillwatch.cohorts.measures import COLUMN, FULL, MEASURES, NIGHTS, SAMPLED_PROMPTS, WEIGHT_CAP, measure
+from stillwatch.cohorts.measures import COLUMN, FULL, MEASURES, SAMPLED_PROMPTS, SPAN, WEIGHT_CAP, measure
 from stillwatch.marks.digest import CONTINUED, HANDLE, NEW_MODEL, REFUSED, RELAYED, SWEEPS, TOOLS
 from stillwatch.marks.wants import WANTS
 
@@ -39,13 +39,14 @@ def measured(
     bounds: list[int] | None = None,
     *,
     release: float = RELEASE,
+    end: float = END,
 ) -> NDArray[np.float64]:
     size = len(columns["second"])
     chosen = np.arange(size) if rows is None else rows
     ends = np.array([0, len(chosen)] if bounds is None else bounds, np.int64)
     figures = np.empty((len(ends) - 1, len(MEASURES)))
     run: Any = measure  # takes the columns by their places, whatever they hold
-    run(chosen, ends, *(columns[name] for name in READ), START, END, release, figures)
+    run(chosen, ends, *(columns[name] for name in READ), START, end, release, figures)
     return figures
 
 
@@ -80,7 +81,7 @@ def pairs_of(counts: list[int]) -> int:
     return sum(count * (count - 1) // 2 for count in counts)
 
 
-def reference(rows: Rows, release: float) -> dict[str, float]:
+def reference(rows: Rows, release: float, end: float = END) -> dict[str, float]:
     made = dict.fromkeys(MEASURES, math.nan)
     accounts: dict[int, Rows] = {}
     for row in rows:
@@ -97,29 +98,38 @@ def reference(rows: Rows, release: float) -> dict[str, float]:
         made["rate_spread"], made["rate_spread_error"] = beyond_noise(
             [(math.log((n - 1) / max(life, 60)), 1 / (n - 1.5)) for n, life in lives]
         )
-    night, sessions, ramp = [], [], []
-    for own in full.values():
-        times = [row["second"] for row in own]
-        n, life, weight = len(own), times[-1] - times[0], min(len(own), WEIGHT_CAP)
-        if life >= NIGHTS * DAY:
-            turn = np.exp(2j * np.pi * np.array([int(time // 60) % 1440 for time in times]) / 1440)
-            night.append((weight, float((abs(turn.sum()) ** 2 - n) / (n * (n - 1)))))
-        gaps = [later - earlier for earlier, later in pairwise(times)]
-        ratios = [3 * ((b - a) / (a + b)) ** 2 for a, b in pairwise(gaps) if a + b > 0]
-        if len(ratios) >= 2:
-            sessions.append((weight, float(np.mean(ratios))))
-        if life > 3600:
-            ramp.append((weight, float((np.mean(times) - times[0]) / life)))
-    made["night"], made["night_error"] = weighted(night)
-    made["sessions"], made["sessions_error"] = weighted(sessions)
-    made["ramp"], made["ramp_error"] = weighted(ramp)
+    made |= over_a_life(full, end)
     made |= in_step(rows, accounts) | likeness(accounts) | recurrence(rows, len(accounts))
-    made |= shares(rows, release) | over_time(rows) | succession(accounts)
+    made |= shares(rows, release) | over_time(rows) | succession(accounts, end) | lengths(rows, accounts)
     if full:
         for name, column in (("addresses", "address"), ("clients", "client")):
             told = [[row[column] for row in own[:16] if row[column]] for own in full.values()]
             if any(told):
                 made[name] = sum(len(set(own)) for own in told) / sum(len(own) for own in told)
+    return made
+
+
+def over_a_life(full: dict[int, Rows], end: float) -> dict[str, float]:
+    made: dict[str, float] = {}
+    night, sessions, ramp = [], [], []
+    long_enough = min(SPAN, (end - START) / 2)
+    for own in full.values():
+        times = [row["second"] for row in own]
+        n, life, weight = len(own), times[-1] - times[0], min(len(own), WEIGHT_CAP)
+        if life >= max(long_enough, DAY):
+            turn = np.exp(2j * np.pi * np.array([int(time // 60) % 1440 for time in times]) / 1440)
+            night.append((weight, float((abs(turn.sum()) ** 2 - n) / (n * (n - 1)))))
+        gaps = [later - earlier for earlier, later in pairwise(times)]
+        ratios = [3 * ((b - a) / (a + b)) ** 2 for a, b in pairwise(gaps) if a + b > 0]
+        if len(ratios) >= 2 and life >= long_enough:
+            sessions.append((weight, float(np.mean(ratios))))
+        if life > 3600:
+            ramp.append((weight, float((np.mean(times) - times[0]) / life)))
+    if 2 * len(night) >= len(full):
+        made["night"], made["night_error"] = weighted(night)
+    if 2 * len(sessions) >= len(full):
+        made["sessions"], made["sessions_error"] = weighted(sessions)
+    made["ramp"], made["ramp_error"] = weighted(ramp)
     return made
 
 
@@ -156,6 +166,21 @@ def likeness(accounts: dict[int, Rows]) -> dict[str, float]:
         "exchangeability": (mean - float(np.mean(between))) / room,
         "exchangeability_error": error / room,
     }
+
+
+def lengths(rows: Rows, accounts: dict[int, Rows]) -> dict[str, float]:
+    logs = [math.log2(1 + row["input_tokens"]) for row in rows]
+    mean, variance = float(np.mean(logs)), float(np.var(logs))
+    if variance < 1e-6:
+        return {}
+    values = []
+    for own in accounts.values():
+        beyond = [math.log2(1 + row["input_tokens"]) - mean for row in own]
+        if len(own) >= 2:
+            products = [one * other for place, one in enumerate(beyond) for other in beyond[:place]]
+            values.append((min(len(own), WEIGHT_CAP), float(np.mean(products)) / variance))
+    found, error = weighted(values)
+    return {"lengths": found, "lengths_error": error}
 
 
 def recurrence(rows: Rows, accounts: int) -> dict[str, float]:
@@ -221,8 +246,8 @@ def over_time(rows: Rows) -> dict[str, float]:
     return made
 
 
-def succession(accounts: dict[int, Rows]) -> dict[str, float]:
-    ends = sorted(own[-1]["second"] for own in accounts.values() if own[-1]["second"] < END - DAY)
+def succession(accounts: dict[int, Rows], log_end: float) -> dict[str, float]:
+    ends = sorted(own[-1]["second"] for own in accounts.values() if own[-1]["second"] < log_end - DAY)
     starts = sorted(own[0]["second"] for own in accounts.values() if own[0]["second"] > START + DAY)
     made: dict[str, float] = {"ended": len(ends), "started": len(starts)}
     if len(ends) < 5 or len(starts) < 5:
@@ -271,11 +296,14 @@ def as_rows(columns: dict[str, NDArray[np.generic]]) -> Rows:
 # ---- laws
 
 
-@given(populations(), st.booleans())
+@given(populations(), st.booleans(), st.sampled_from([3 * DAY, 6 * DAY]))
 @settings(max_examples=150, deadline=None)
-def test_every_figure_is_what_its_definition_says(columns: dict[str, NDArray[np.generic]], released: bool) -> None:
+def test_every_figure_is_what_its_definition_says(
+    columns: dict[str, NDArray[np.generic]], released: bool, span: float
+) -> None:
     release = RELEASE if released else math.nan
-    found, expected = by_name(measured(columns, release=release)[0]), reference(as_rows(columns), release)
+    found = by_name(measured(columns, release=release, end=START + span)[0])
+    expected = reference(as_rows(columns), release, START + span)
     assert set(expected) == set(MEASURES)
     for name in MEASURES:
         # cosines come from a table of 14 bits; the truncated Poisson number is solved in 30 steps
@@ -343,6 +371,16 @@ def test_nights_are_not_judged_by_a_single_day() -> None:
     assert math.isnan(by_name(measured(columns_of(account, within_a_day))[0])["night"])
     over_four = START + np.tile(np.arange(20) * 4 * 3600.0, 5)
     assert by_name(measured(columns_of(account, over_four))[0])["night"] == pytest.approx(0, abs=0.08)
+
+
+def test_in_a_short_log_half_of_it_is_long_enough() -> None:
+    account = np.repeat(np.arange(5), 40)
+    times = START + np.tile(np.arange(40) * 2700.0, 5)  # a day and a quarter
+    columns = columns_of(account, times)
+    short, long = (by_name(measured(columns, end=START + days * DAY)[0]) for days in (2, 6))
+    for name in ("night", "sessions"):
+        assert np.isfinite(short[name]), name
+        assert math.isnan(long[name]), name
 
 
 def test_accounts_chosen_for_their_counts_have_no_spread() -> None:

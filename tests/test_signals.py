@@ -132,6 +132,12 @@ def likeness(leaning: float) -> Made:
     return Made({"sketch": np.rint(127 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True))})
 
 
+def of_length(leaning: float) -> Made:
+    rng = np.random.default_rng(9)
+    usual = rng.normal(size=COHORT) * leaning
+    return Made({"input_tokens": np.exp(5 + usual[account_numbers()] + rng.normal(size=COHORT * EACH)).astype(int)})
+
+
 def trying(refused_early: float, refused_late: float, variants_early: int, variants_late: int) -> Made:
     rng = np.random.default_rng(4)
     second = START + rng.random(COHORT * EACH) * SPAN * DAY
@@ -194,6 +200,7 @@ KINDS: dict[str, tuple[Callable[[], Made], Callable[[], Made]]] = {
         lambda: Made({"second": START + rng_of(0).random(SIZE) * SPAN * DAY}),
     ),
     "exchangeability": (lambda: likeness(0.0), lambda: likeness(0.7)),
+    "alike-lengths": (lambda: of_length(0.0), lambda: of_length(0.8)),
     "partition": (lambda: dealt_prompts(4), lambda: prompts(rng_of(0).integers(0, SIZE // 4, SIZE))),
     "fresh-prompts": (
         lambda: prompts(np.arange(SIZE)),
