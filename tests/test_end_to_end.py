@@ -169,7 +169,6 @@ def test_the_disk_in_place_of_memory_changes_nothing(made: Made) -> None:
 # ---- names
 
 
-@pytest.mark.xfail(reason="a relay's mark is made of the lowest account number in its group, so it follows the names")
 def test_renaming_accounts_changes_their_names_and_nothing_else(made: Made, tmp_path: Path) -> None:
     names = sorted(set(made.exchanges.column("account").to_pylist()))
     fresh = [f"customer-{place:05d}" for place in np.random.default_rng(3).permutation(len(names))]
