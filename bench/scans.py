@@ -51,7 +51,7 @@ def fit_baseline(arena: Path, out: Path) -> Path:
 
 def cohort_p_values(arena: Path, *, baseline: Path | None) -> list[float]:
     """The p-value of every cohort of an arena that was tested, whether it was reported or not."""
-    tested = api.test_cohorts(
+    tested = api.cohort_p_values(
         [str(arena / "exchanges")], accounts=arena / "accounts.parquet", baseline=baseline, key=KEY
     )
     return [cohort.p_value for cohort in tested]

@@ -3,7 +3,7 @@
     scan            logs -> findings
     scan_table      the same of an Arrow table in memory
     fit_baseline    logs -> what ordinary traffic looks like; save_baseline, load_baseline keep it
-    test_cohorts    logs -> the p-value of every cohort, reported or not (to check calibration)
+    cohort_p_values    logs -> the p-value of every cohort, reported or not (to check calibration)
     simulate        a scenario -> a log with known truth
 
 Touches: the files it is given, temporary files when memory is bounded, and the clock (to tell rows of the future).
@@ -47,19 +47,18 @@ __all__ = [
     "Progress",
     "ScanSettings",
     "SimulationSummary",
-    "TestedCohort",
+    "CohortPValue",
     "fit_baseline",
     "load_baseline",
     "save_baseline",
     "scan",
     "scan_table",
     "simulate",
-    "test_cohorts",
+    "cohort_p_values",
 ]
 
 ENGINE = "local"
 _FAMILIES_SURVEYED = len(FAMILIES)
-_JUDGING = ("judging", "writing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class TestedCohort:
+class CohortPValue:
     """One cohort that was looked at: its size, its best view's bits, and its p-value."""
 
     accounts: int
@@ -191,14 +190,14 @@ def fit_baseline(
     return judgement.baseline
 
 
-def test_cohorts(
+def cohort_p_values(
     logs: Sequence[str | Path],
     *,
     accounts: Path | None = None,
     baseline: Path | Baseline | None = None,
     key: bytes = b"",
     settings: ScanSettings | None = None,
-) -> list[TestedCohort]:
+) -> list[CohortPValue]:
     """Test every cohort of some logs, and give all of them, reported or not. Arguments as for `scan`."""
     del key
     read = _read(logs, accounts=accounts)
@@ -212,7 +211,7 @@ def test_cohorts(
     chosen = np.array(sorted(best.values()), np.int64)
     p_values = judgement.baseline.p_values(scores.total[chosen])
     return [
-        TestedCohort(
+        CohortPValue(
             int(survey.figures["accounts"][stream]),
             int(survey.figures["exchanges"][stream]),
             float(scores.total[stream]),

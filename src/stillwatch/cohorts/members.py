@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from stillwatch.cohorts.population import Population
     from stillwatch.cohorts.survey import Surveyor
 
-PROPERTY_CAP = 3.0  # bits
+SHARED_CAP, FOREIGN_CAP = 2.0, 3.0  # bits of a property for and against: what is shared may be copied, what differs is one's own
 PRIOR = 4.0  # pseudo-members that behave like the population
 ROUNDS = 8
 BINS = 8
+COMMON = 0.1  # share of the members from which a value is the cohort's rather than a few accounts' own
 IDENTITIES = ("client", "parameters", "network", "card", "mail", "organization", "system")
 HABITS = (
     "exchanges", "night", "sessions", "repeats", "log_output", "input", "turns", "continued", "addresses",
@@ -196,14 +197,25 @@ def _ratios(
     members, others = float(counts.sum()), float(usual[1:].sum())
     if members < 2:
         return np.zeros(len(own))
-    here = counts[own] - (kept & known)  # the others, without itself
-    there = usual[own]
+    itself = kept & known
+    here = counts[own] - itself  # the others, without itself
+    among = members - itself
+    base = (usual[own] + 0.5) / (others + 1.0)
     if identity:
-        # a value that no other member has counts as "its own"; how common that is, is asked on both sides
-        shared = counts >= 2
-        alone = ~shared[own] | (here <= 0)
-        here = np.where(alone, np.maximum(members - counts[shared].sum() - 1.0, 0.0), here)
-        there = np.where(alone, others - usual[shared].sum(), there)
-    base = (there + 0.5) / (others + 1.0)
-    ratio = (here + PRIOR * base) / (members - 1.0 + PRIOR) / base
-    return np.where(known, np.clip(np.log2(ratio), -PROPERTY_CAP, PROPERTY_CAP), 0.0)
+        few = here < COMMON * members
+        rare = counts < COMMON * members
+        frequency = usual / max(others, 1.0)
+        frequency[0] = 0.0
+        # how many of as many ordinary accounts would find their value again among themselves
+        met = float((frequency[rare] * (1.0 - (1.0 - frequency[rare]) ** (members - 1.0))).sum())
+        alone = max(1.0 - met - float(frequency[~rare].sum()), 0.0)
+        paired, single = float(counts[rare & (counts >= 2)].sum()), float((counts == 1).sum())
+        in_group = few & (here >= 1)
+        by_itself = few & (here < 1)
+        # a few accounts that share a value of their own vouch for nobody: their group is left out whole
+        here = np.where(in_group, np.maximum(paired - counts[own], 0.0), here)
+        among = np.where(in_group, members - counts[own], among)
+        here = np.where(by_itself, single - itself, here)
+        base = np.where(in_group, met + 0.5 / (others + 1.0), np.where(by_itself, alone + 0.5 / (others + 1.0), base))
+    ratio = (np.maximum(here, 0.0) + PRIOR * base) / (np.maximum(among, 0.0) + PRIOR) / base
+    return np.where(known, np.clip(np.log2(ratio), -FOREIGN_CAP, SHARED_CAP), 0.0)

@@ -45,12 +45,15 @@ class Explanation:
 
 
 def one_customer(figures: Figures) -> NDArray[np.bool_]:
-    """Nearly all accounts have one means of payment, or claim one organization; or one network where neither is told."""
+    """Nearly all accounts have one means of payment, or are of one organization that the provider has verified.
+
+    Where neither is told, one network does. An organization that nobody has verified is a claim, and explains nothing.
+    """
     paid = np.nan_to_num(figures["card_lead"]) >= MOST
-    claimed = np.nan_to_num(figures["organization_lead"]) >= MOST
+    verified = (np.nan_to_num(figures["organization_lead"]) >= MOST) & (figures["unverified"] <= 0.5)
     untold = (figures["card_told"] < MOST) & (figures["organization_told"] < MOST)
     housed = np.nan_to_num(figures["network_lead"]) >= MOST
-    return paid | claimed | (untold & housed)
+    return np.asarray(paid | verified | (untold & housed))
 
 
 def same_items(figures: Figures) -> NDArray[np.bool_]:

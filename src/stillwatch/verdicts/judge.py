@@ -7,9 +7,10 @@ The order, a step a paragraph of `judge`:
     3  widen       of the views of one cohort, take the one that holds most of it
     4  members     put out accounts that do not belong, on their own merits; measure again what is left
     5  accuse      both sides and the total must hold for the members alone; then they leave all other streams
-    6  again       all accused are scored once more against a baseline without them; what no longer holds is let go
-    7  join        findings that are one operator's become one
-    8  q-values    over all cohorts looked at
+    6  join        findings that are one operator's become one
+    7  decide      held against a baseline that none of them is in, over all cohorts looked at
+    8  again       without the campaigns the baseline is cleaner: what was hidden behind them is looked for, until nothing
+                   more is found; cohorts to watch come back into it first, so that innocents are not peeled off one by one
 
 Cohorts are tested, never single accounts.
 """
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 WATCHED = 0.5  # q-value up to which a cohort that is not accused is watched
+ROUNDS = 6  # at most, of looking for what was hidden behind campaigns
 PART = 0.1  # share of a cohort from which accounts with an identity of their own may be a cohort of their own
 STRANGERS = 0.5  # share that must pass as members of the other part for the two to stay together
 OWN = 0.5  # share of a stream's accounts that must be a cohort's for the stream to lead to more of it
@@ -146,13 +148,18 @@ class Judge:
         if not len(survey):
             return Judgement((), self._given or fit(survey, name=_own), 0)
         baseline = self._given or fit(survey, name=_own)
-        accused = self._accuse(baseline, baseline.score(survey.figures, settings.without))
-        if self._given is None:
+        campaigns: list[Judged] = []
+        for _ in range(ROUNDS):
+            known = len(campaigns)
+            accused = campaigns + self._accuse(baseline, baseline.score(survey.figures, settings.without))
+            judged, beside = self._held_against(accused)
+            campaigns = [cohort for cohort in judged if cohort.verdict is Verdict.CAMPAIGN]
+            if self._given is not None or len(campaigns) == known:
+                break
+            self._keep_out(campaigns)
             baseline = fit(survey, name=_own, ordinary=self._untouched())
-        accused = self._joined([self._scored(cohort, baseline) for cohort in accused], baseline)
-        tested = len(np.unique(survey.leader[self._untouched()])) + len(accused)
-        decided = self._decided(accused, tested)
-        return Judgement((*decided, *self._cleared(baseline, tested)), baseline, tested)
+        tested = self._tested(judged)
+        return Judgement((*judged, *self._cleared(beside, tested)), beside, tested)
 
     # ------------------------------------------------------------------ steps
 
@@ -331,7 +338,7 @@ class Judge:
         return replace(cohort, scores=scores, p_value=float(baseline.p_values(scores.total)[0]))
 
     def _joined(self, cohorts: list[Judged], baseline: Baseline) -> list[Judged]:
-        """Step 7: cohorts whose accounts would be members of each other, on all properties, are one operator's."""
+        """Step 6: cohorts whose accounts would be members of each other, on all properties, are one operator's."""
         joined: list[Judged] = []
         for cohort in cohorts:
             for place, other in enumerate(joined):
@@ -364,8 +371,26 @@ class Judge:
         whole = self._of_rows(one.stream, rows, membership, baseline)
         return whole if whole is not None and _as_strong(whole.scores, one.scores) else None
 
+    def _held_against(self, cohorts: list[Judged]) -> tuple[list[Judged], Baseline]:
+        """Steps 6 and 7: joined, scored by a baseline that none of them is in, decided."""
+        self._keep_out(cohorts)
+        baseline = self._given or fit(self.survey, name=_own, ordinary=self._untouched())
+        joined = self._joined([self._scored(cohort, baseline) for cohort in cohorts], baseline)
+        return list(self._decided(joined, self._tested(joined))), baseline
+
+    def _keep_out(self, cohorts: list[Judged]) -> None:
+        """Take the members of these cohorts, and of no others, out of all streams."""
+        self._out[:] = False
+        for cohort in cohorts:
+            self._out[cohort.members] = True
+
+    def _tested(self, cohorts: list[Judged]) -> int:
+        """Number of cohorts looked at: those that are ordinary, and these."""
+        self._keep_out(cohorts)
+        return len(np.unique(self.survey.leader[self._untouched()])) + len(cohorts)
+
     def _decided(self, cohorts: list[Judged], tested: int) -> tuple[Judged, ...]:
-        """Step 8."""
+        """Step 7."""
         settings = self._settings
         # an e-value of tests / rate is what Bonferroni asks of evidence in bits, whatever depends on what
         needed = max(settings.total, float(np.log2(max(tested, 1) / settings.false_discoveries)))
