@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from tests.digests import DAY, START, accounts_of, columns_of, population_of
 
-from stillwatch.cohorts.members import HABITS, IDENTITIES, PROPERTY_CAP, SAYS, Profiles, belong, bits_beside, profile
+from stillwatch.cohorts.members import (
+    FOREIGN_CAP,
+    HABITS,
+    IDENTITIES,
+    SAYS,
+    SHARED_CAP,
+    Profiles,
+    belong,
+    bits_beside,
+    profile,
+)
 from stillwatch.cohorts.survey import Surveyor
 from stillwatch.marks.digest import CONTINUED
 
@@ -84,7 +94,8 @@ def test_one_copier_among_the_fleet_and_one_of_the_fleet_among_people() -> None:
 def test_bits_are_the_sum_of_capped_parts_that_all_have_words() -> None:
     membership = belong(profiles(), STREAM, nobody(), BOUND)
     assert membership.parts.shape == (len(STREAM), len(IDENTITIES) + len(HABITS))
-    assert (np.abs(membership.parts) <= PROPERTY_CAP).all()
+    assert (membership.parts <= SHARED_CAP).all()
+    assert (membership.parts >= -FOREIGN_CAP).all()
     np.testing.assert_allclose(membership.bits, membership.parts.sum(axis=1))
     assert np.isfinite(membership.bits).all()
     assert set(SAYS) == set(profiles().names) == {*IDENTITIES, *HABITS}

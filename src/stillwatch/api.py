@@ -43,18 +43,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Baseline",
+    "CohortPValue",
     "Findings",
     "Progress",
     "ScanSettings",
     "SimulationSummary",
-    "CohortPValue",
+    "cohort_p_values",
     "fit_baseline",
     "load_baseline",
     "save_baseline",
     "scan",
     "scan_table",
     "simulate",
-    "cohort_p_values",
 ]
 
 ENGINE = "local"

@@ -30,8 +30,10 @@ _TURN = 2.0 * math.pi / 86400.0
 def habits(columns: Mapping[str, NDArray[np.generic]], edges: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Two hashes an account, uint64 [accounts, 2]; 0 where it is seen in fewer than `LEAST` hours."""
     made = np.zeros((len(edges) - 1, 2), np.uint64)
-    names = ("second", "parameters", "flags", "output_tokens", "input_tokens")
-    _habits(edges, *(columns[name] for name in names), made)
+    _habits(
+        edges, columns["second"], columns["parameters"], columns["flags"], columns["output_tokens"],
+        columns["input_tokens"], made,
+    )  # fmt: skip
     return made
 
 

@@ -83,7 +83,7 @@ def _usual(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def link(  # noqa: C901, PLR0917  # one pass; compiled code takes no keyword arguments cheaply
+def link(  # one pass; compiled code takes no keyword arguments cheaply
     bearers: np.ndarray,
     bounds: np.ndarray,
     values: np.ndarray,

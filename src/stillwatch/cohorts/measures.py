@@ -141,9 +141,19 @@ def measure(
     Args:
         rows: exchanges of all streams, stream by stream, inside a stream by account, then time.
         bounds: stream k is rows[bounds[k]:bounds[k + 1]].
-        account: every exchange's account number; the columns after it likewise are of all exchanges of the log.
+        account: every exchange's account number; the columns after it likewise are of all exchanges, as in a digest.
         second: arrival, s since 1970.
         sketch: int8 [exchanges, dimensions], the prompt's direction; zero where there is no text.
+        prompt: hash of the prompt, 0 where there is no text.
+        opening: hash of how it begins.
+        address: hash of the address.
+        client: hash of the client software.
+        flags: bits of `marks.digest`.
+        wants: uint8 [exchanges, len(WANTS)], what is asked for; 255 is certain.
+        biased: number of biased tokens.
+        input_tokens: tokens of the request.
+        output_tokens: tokens of the answer.
+        turns: messages of the request.
         log_start: first second of the log.
         log_end: last second of the log.
         release: second at which the newest model was first seen; NaN where none appeared inside the log.
@@ -208,9 +218,9 @@ def measure(
                 position += second[row] - t0
                 square = 0
                 for d in range(dimensions):
-                    value = np.int64(sketch[row, d])
-                    own[d] += value
-                    square += value * value
+                    part = int(sketch[row, d])
+                    own[d] += part
+                    square += part * part
                 squares += square
                 if square > 0:
                     texts += 1
@@ -338,9 +348,7 @@ def measure(
 
 
 @compiled
-def _lengths(
-    rows: np.ndarray, begin: int, end: int, account: np.ndarray, tokens: np.ndarray
-) -> tuple[float, float]:
+def _lengths(rows: np.ndarray, begin: int, end: int, account: np.ndarray, tokens: np.ndarray) -> tuple[float, float]:
     """Intraclass correlation of log2 tokens over accounts, from pairs inside accounts, and its standard error."""
     size = end - begin
     values = np.empty(size, np.float64)
@@ -449,7 +457,7 @@ def _recurrence(
 @compiled
 def _succession(ends: np.ndarray, starts: np.ndarray) -> float:
     """How soon a start follows an end: 1 at once, 0 as chance has it (starts spread evenly over the span of both)."""
-    span = max(ends[-1], starts[-1]) - min(ends[0], starts[0])
+    span = float(max(ends[-1], starts[-1]) - min(ends[0], starts[0]))
     if span <= 0.0:
         return math.nan
     total = 0.0
@@ -457,7 +465,7 @@ def _succession(ends: np.ndarray, starts: np.ndarray) -> float:
     for index in range(len(starts)):
         before = np.searchsorted(ends, starts[index]) - 1
         if before >= 0:
-            total += starts[index] - ends[before]
+            total += float(starts[index] - ends[before])
             known += 1
     if known < 5:
         return math.nan

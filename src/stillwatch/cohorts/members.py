@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from stillwatch.cohorts.population import Population
     from stillwatch.cohorts.survey import Surveyor
 
-SHARED_CAP, FOREIGN_CAP = 2.0, 3.0  # bits of a property for and against: what is shared may be copied, what differs is one's own
+SHARED_CAP, FOREIGN_CAP = (
+    2.0,
+    3.0,
+)  # bits of a property for and against: what is shared may be copied, what differs is one's own
 PRIOR = 4.0  # pseudo-members that behave like the population
 ROUNDS = 8
 BINS = 8

@@ -268,7 +268,7 @@ def _leaders(bearers: NDArray[np.int32], bounds: NDArray[np.int64], accounts: in
 
 
 @compiled
-def _gathered(bearers: np.ndarray, bounds: np.ndarray, accounts: int) -> np.ndarray:  # noqa: C901  # four loops, one pass
+def _gathered(bearers: np.ndarray, bounds: np.ndarray, accounts: int) -> np.ndarray:  # four loops, one pass
     count = len(bounds) - 1
     leader = np.arange(count)
     under = np.empty((accounts, _LEADERS), np.int32)  # filled as far as `known` says; the rest costs no memory

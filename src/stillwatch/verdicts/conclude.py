@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -50,17 +49,22 @@ class Conclusion:
     def findings(self) -> tuple[Finding, ...]:
         """All findings: campaigns, watched, cleared; strongest first inside each."""
         order = list(Verdict)
-        made = [self._finding(cohort) for cohort in self._judgement.cohorts]
-        made = _distinct(made)
+        known: dict[tuple[str, int], int] = {}
+        made = []
+        for cohort in sorted(self._judgement.cohorts, key=lambda each: -len(each.members)):
+            family, mark = self._known_by(cohort)
+            # of cohorts that one mark is known by the largest has it for a name; the next are its second, its third
+            place = known[family, mark] = known.get((family, mark), 0) + 1
+            name = name_cohort(self._key, family if place == 1 else f"{family} {place}", mark)
+            made.append(self._finding(cohort, name))
         return tuple(sorted(made, key=lambda finding: (order.index(finding.verdict), -finding.bits, finding.id)))
 
-    def _finding(self, cohort: Judged) -> Finding:
+    def _finding(self, cohort: Judged, name: str) -> Finding:
         members = self._members(cohort)
         first, last = cohort.figures["first"][0], cohort.figures["last"][0]
-        family, mark = self._known_by(cohort)
         cleared = cohort.verdict is Verdict.CLEARED
         return Finding(
-            id=name_cohort(self._key, family, mark),
+            id=name,
             verdict=cohort.verdict,
             kind=innocent_kind(cohort.figures) if cleared else "distillation",
             reason=cohort.reason,
@@ -229,17 +233,6 @@ def _most_borne(
         for place in best
         if accounts[place] >= 2
     ]
-
-
-def _distinct(findings: list[Finding]) -> list[Finding]:
-    """Two cohorts known by one mark get ids of their own: the larger keeps it."""
-    seen: dict[str, int] = {}
-    made = []
-    for finding in sorted(findings, key=lambda one: (-len(one.accounts), one.first_seen)):
-        seen[finding.id] = seen.get(finding.id, 0) + 1
-        place = seen[finding.id]
-        made.append(finding if place == 1 else replace(finding, id=f"{finding.id}{place:x}"))
-    return made
 
 
 def _moment(second: float) -> datetime:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 MOST = 0.9  # share of accounts that must agree for a cohort to be one customer's
 SAME_ITEMS = 0.5  # a queue gives each item to a minority of accounts; above this everybody asks the same
-MANY_ITEMS = 0.2  # the same for accounts that chose their items themselves, as evaluators do who run parts of a test set
+MANY_ITEMS = (
+    0.2  # the same for accounts that chose their items themselves, as evaluators do who run parts of a test set
+)
 NOT_DEALT = 0.5  # evenness from which prompts were not dealt out
 
 
@@ -100,22 +102,25 @@ def explained(figures: Figures, families: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def innocent_kind(figures: Figures) -> str:
-    """What kind of honest group the first stream looks most like."""
+    """What kind of honest group the first stream looks most like: the first that fits."""
 
-    def value(name: str) -> float:
-        return float(np.nan_to_num(figures[name][0]))
+    def value(name: str, unknown: float = 0.0) -> float:
+        return float(np.nan_to_num(figures[name][0], nan=unknown))
 
-    around_the_clock = value("night") < 0.15
-    if same_items(figures)[0]:
-        return "class" if value("mail_lead") >= SAME_ITEMS or value("network_lift") > 3.0 else "evaluators"
-    if one_customer(figures)[0]:
-        return "pipeline" if around_the_clock or value("sessions") < 1.2 else "office"
-    if value("with_tools") > 0.5 and value("turns") > 2.0:
-        return "agent"
-    if around_the_clock:
-        return "pipeline"
-    if value("network_lead") >= SAME_ITEMS or value("mail_lead") >= MOST:
-        return "office"
-    if value("exchangeability") < 0.03 and value("client_lead") >= SAME_ITEMS:
-        return "crowd"
-    return "app" if value("client_lead") >= SAME_ITEMS else "people"
+    same, customer = bool(same_items(figures)[0]), bool(one_customer(figures)[0])
+    around_the_clock = value("night", 1.0) < 0.15
+    school = value("mail_lead") >= SAME_ITEMS or value("network_lift") > 3.0
+    house = value("network_lead") >= SAME_ITEMS or value("mail_lead") >= MOST
+    one_client = value("client_lead") >= SAME_ITEMS
+    kinds = (
+        ("class", same and school),
+        ("evaluators", same),
+        ("pipeline", customer and (around_the_clock or value("sessions", 2.0) < 1.2)),
+        ("office", customer),
+        ("agent", value("with_tools") > 0.5 and value("turns") > 2.0),
+        ("pipeline", around_the_clock),
+        ("office", house),
+        ("crowd", one_client and value("exchangeability", 1.0) < 0.03),
+        ("app", one_client),
+    )
+    return next((kind for kind, fits in kinds if fits), "people")

@@ -9,8 +9,8 @@ The order, a step a paragraph of `judge`:
     5  accuse      both sides and the total must hold for the members alone; then they leave all other streams
     6  join        findings that are one operator's become one
     7  decide      held against a baseline that none of them is in, over all cohorts looked at
-    8  again       without the campaigns the baseline is cleaner: what was hidden behind them is looked for, until nothing
-                   more is found; cohorts to watch come back into it first, so that innocents are not peeled off one by one
+    8  again       without the campaigns the baseline is cleaner: what was hidden behind them is looked for, until
+                   nothing more is found; cohorts to watch come back first, lest innocents are peeled off one by one
 
 Cohorts are tested, never single accounts.
 """
@@ -289,7 +289,7 @@ class Judge:
         return parts
 
     def _cut(self, members: NDArray[np.int32]) -> NDArray[np.bool_] | None:
-        """The members that share an identity and are strangers to the others on all other properties, if there are such."""
+        """The members that share an identity and are strangers to the others on all properties, if there are such."""
         if len(members) < 2 * LEAST_ACCOUNTS:
             return None
         for property_ in range(self.profiles.identity):
@@ -463,7 +463,9 @@ class Judge:
 def _as_strong(scores: Scores, promised: Scores) -> bool:
     """Whether a wider cohort keeps what made a narrower one stand out, in all and family by family."""
     families, before = scores.families[0, _HELD], promised.families[0, _HELD]
-    return bool(scores.total[0] >= STAYS * promised.total[0] and (families >= KEEPS * np.maximum(before, 0.0) - 0.5).all())
+    return bool(
+        scores.total[0] >= STAYS * promised.total[0] and (families >= KEEPS * np.maximum(before, 0.0) - 0.5).all()
+    )
 
 
 def _strongest(cohorts: list[Judged]) -> float:

@@ -27,7 +27,7 @@ def read(figures: Figures) -> Reading:
 def says(figures: Figures) -> str:
     """In words."""
     return (
-        f"lengths of one account's prompts correlate by {first(figures, 'lengths'):+.3f} (one pile 0, people 0.1 to 0.4)"
+        f"prompts of one account correlate in length by {first(figures, 'lengths'):+.3f} (one pile 0, people over 0.03)"
     )
 
 

@@ -25,7 +25,9 @@ def read(figures: Figures) -> Reading:
 def says(figures: Figures) -> str:
     """In words."""
     spread = max(-float(read(figures)[0][0]), 0.0)
-    return f"volumes of its accounts differ by a factor of {np.exp(np.sqrt(spread)):.2f} beyond chance (people: 2 to 5)"
+    return (
+        f"volumes of its accounts differ by a factor of {np.exp(np.sqrt(spread)):.2f} beyond chance (people 1.6 to 5)"
+    )
 
 
 SIGNAL = Signal(

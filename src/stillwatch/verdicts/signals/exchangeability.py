@@ -20,7 +20,9 @@ def read(figures: Figures) -> Reading:
 
     NaN where accounts ask the same items: then it is near 0 whoever they are.
     """
-    return np.where(same_items(figures), np.nan, -np.abs(figures["exchangeability"])), 2.0 * figures["exchangeability_error"]
+    return np.where(same_items(figures), np.nan, -np.abs(figures["exchangeability"])), 2.0 * figures[
+        "exchangeability_error"
+    ]
 
 
 def says(figures: Figures) -> str:
@@ -30,7 +32,7 @@ def says(figures: Figures) -> str:
         f"prompts of one account are no more alike than those of two: correlation {value:+.3f} within {2 * error:.3f} "
         "(one pile 0, people 0.05 to 0.15)"
         if abs(value) < 0.02
-        else f"prompts of one account are alike by {value:+.3f} more than those of two (one pile 0, people 0.05 to 0.15)"
+        else f"prompts of one account are more alike than of two, by {value:+.3f} (one pile 0, people 0.05 to 0.15)"
     )
 
 
@@ -38,8 +40,8 @@ SIGNAL = Signal(
     id="exchangeability",
     family=Family.WORK,
     question="Could any account have sent any other's prompts?",
-    innocent_reading="a pipeline with several keys, a service that spreads its own users over accounts, paid workers who "
-    "are dealt documents",
+    innocent_reading="a pipeline with several keys, a service that spreads its own users over accounts, paid "
+    "workers who are dealt documents",
     source="intraclass correlation (Fisher, 1925, chapter 7), tested for equivalence to 0 (Wellek, 2010)",
     needs=(("prompt",),),
     read=read,
