@@ -76,7 +76,7 @@ def evenness(figures: Figures) -> NDArray[np.float64]:
 EXPLANATIONS = (
     Explanation(
         "one-customer",
-        "its accounts are paid for, or claimed, as one customer's in the open",
+        "its accounts are one customer's in the open: one means of payment, or one verified organization",
         frozenset({Family.DEALING, Family.LINKAGE}),
         one_customer,
     ),
