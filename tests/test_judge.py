@@ -34,6 +34,8 @@ OPEN = """
     mail: disposable
 """
 
+BARE = OPEN.replace("wording: fixed", "wording: none")  # no template: the looks are all that its accounts share
+
 TWO = """
   - {name: north, tasks: [instructions], accounts: 90, requests_per_day: 8, client: own, network: pool, payment: pool,
      sign_up: burst, mail: disposable}
@@ -126,16 +128,16 @@ def test_a_campaign_is_not_lost_by_taking_in_the_last_of_its_accounts() -> None:
     assert campaigns_found(findings, log, Verdict.CAMPAIGN, Verdict.WATCH) == {"wrapped"}
 
 
-@pytest.mark.parametrize("kind", ["app user", "office seat", "crowd worker", "agent user"])
+@pytest.mark.parametrize("kind", ["app user", "office seat", "agent user"])
 def test_whoever_wears_the_clothes_of_honest_accounts_gets_none_of_them_accused(kind: str) -> None:
-    log = made(OPEN, seed=2)
-    worn = log.largest(kind)
-    looks = Counter((row["system"], row["user_agent"], row["ja4"]) for row in log.rows(worn))
-    ((system, user_agent, ja4), _), *_ = looks.most_common(1)
-    dressed = log.dressed(log.members("open"), system=system, user_agent=user_agent, ja4=ja4)
+    log = made(BARE, seed=2)
+    worn = ("system", "user_agent", "ja4", "temperature", "top_p", "max_tokens")
+    looks = Counter(tuple(row[name] for name in worn) for row in log.rows(log.largest(kind)))
+    (look, _), *_ = looks.most_common(1)
+    dressed = log.dressed(log.members("open"), **dict(zip(worn, look, strict=True)))
     findings = dressed.scan(baseline=ordinary())
     require_no_innocent(findings, dressed)
-    assert campaigns_found(findings, dressed, Verdict.CAMPAIGN) == {"open"}
+    assert campaigns_found(findings, dressed, Verdict.CAMPAIGN, Verdict.WATCH) == {"open"}
 
 
 def test_whoever_borrows_the_template_of_a_crowd_gets_none_of_it_accused() -> None:
