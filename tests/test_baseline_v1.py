@@ -79,7 +79,6 @@ def require_close_above(before: Reference, after: Reference, scores: NDArray[np.
     assert (after.p_values(scores + ROUNDED) <= 1.1 * p_values + 0.01).all()
 
 
-@pytest.mark.xfail(strict=True, reason="scores are rounded to nearest, so cohorts that tie are no longer at or above")
 def test_rounding_too_errs_on_the_innocent_side() -> None:
     # shares such as 1/3 tie in many cohorts; rounded down, all of them fall below the cohort that is asked about
     score = 1.0 / 3.0

@@ -118,10 +118,6 @@ def test_a_campaign_is_found_whole_and_alone() -> None:
     assert len(accused(findings)) >= 0.9 * len(log.members("open"))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="accounts are taken in until what is asked falls below its bound; then the whole cohort is cleared",
-)
 def test_a_campaign_is_not_lost_by_taking_in_the_last_of_its_accounts() -> None:
     log = made(OPEN.replace("open", "wrapped"), seed=1)
     findings = log.scan()
@@ -205,10 +201,6 @@ def test_campaigns_that_are_much_of_the_log_itself_do_not_hide_one_another_wholl
     assert len(campaigns_found(findings, log, Verdict.CAMPAIGN, Verdict.WATCH)) >= 4
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a newcomer is taken in for generic habits alone (lengths, turns, growth), though its client is not theirs",
-)
 def test_one_who_writes_a_data_set_by_himself_is_not_taken_into_a_campaign() -> None:
     log = named("drill", seed=2, scale=0.6)
     require_no_innocent(log.scan(baseline=ordinary()), log)

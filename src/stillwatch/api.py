@@ -117,6 +117,7 @@ def scan(
     rejects: Path | None = None,
     limit_memory: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    note: Callable[[str], None] | None = None,
     settings: ScanSettings | None = None,
 ) -> Findings:
     """Scan request logs.
@@ -133,6 +134,8 @@ def scan(
         rejects: where rows that cannot be read are kept.
         limit_memory: bytes above which the disk is used.
         progress: called now and then.
+        note: called once the logs are read, for each thing worth knowing about them: files passed over, rows that
+            came twice, times in the future.
         settings: bounds of the verdict.
 
     Raises:
@@ -142,6 +145,9 @@ def scan(
         logs, accounts=accounts, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects,
         limit_memory=limit_memory, progress=progress,
     )  # fmt: skip
+    if note is not None:
+        for text in read.report.notes:
+            note(text)
     held = load_baseline(baseline) if isinstance(baseline, Path) else baseline
     return _concluded(read, held, key, settings or ScanSettings(), progress)
 

@@ -203,6 +203,7 @@ def scan(
             rejects=rejects,
             limit_memory=limit_memory,
             progress=progress,
+            note=None if quiet else _say,
         )
     if output is None:
         _print(findings, form)

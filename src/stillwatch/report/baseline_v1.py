@@ -112,8 +112,8 @@ def _thinned(reference: Reference) -> _Points:
         kept = np.sort(size - ranks)
     below = np.r_[0, kept[:-1] + 1] if len(kept) else kept
     return _Points(
-        [round(float(value), 6) for value in reference.scores[kept]],
-        [round(float(value), 6) for value in reference.mass[below]],
+        reference.scores[kept].tolist(),
+        reference.mass[below].tolist(),
     )
 
 

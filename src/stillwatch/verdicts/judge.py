@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillwatch.cohorts.members import Membership, Profiles, belong, bits_beside, likeness, profile
+from stillwatch.cohorts.members import SHARED_CAP, Membership, Profiles, belong, bits_beside, likeness, profile
 from stillwatch.cohorts.streams import LEAST_ACCOUNTS, LEAST_EXCHANGES
 from stillwatch.stats import false_discovery_rates
 from stillwatch.verdicts.baseline import Baseline, Scores, fit
@@ -252,6 +252,7 @@ class Judge:
         bits, parts = bits_beside(self.profiles, cohort.members, fresh, out)
         old = cohort.membership
         kept = (bits >= self._settings.newcomer) & ~np.isin(fresh, old.accounts)  # who was put out stays out
+        kept &= parts[:, : self.profiles.identity].sum(axis=1) >= SHARED_CAP  # habits alone make no newcomer
         if not kept.any():
             return cohort
         fresh, bits, parts = fresh[kept], bits[kept], parts[kept]
@@ -269,7 +270,7 @@ class Judge:
             self._surveyor.rows(survey.names[survey.family[lead]], int(survey.mark[lead]), among) for lead in leads
         ]
         whole = self._of_rows(cohort.stream, np.unique(np.concatenate(bearing)), membership, baseline)
-        return whole if whole is not None and _as_strong(whole.scores, cohort.scores) else cohort
+        return whole if whole is not None and self._as_good(whole, cohort) else cohort
 
     def _parts(self, accounts: NDArray[np.int32]) -> list[Membership]:
         """Members of a stream; apart where accounts with one client, say, would not pass as members of the rest."""
@@ -324,6 +325,10 @@ class Judge:
         figures, _ = self._surveyor.one(rows)
         return Judged(stream, rows, membership, figures, baseline.score(figures, self._settings.without), Verdict.WATCH)
 
+    def _as_good(self, wider: Judged, narrower: Judged) -> bool:
+        """Whether a cohort may be replaced by a wider one."""
+        return _as_strong(wider.scores, narrower.scores) and self._holds(wider.scores, self._settings.watch)
+
     def _holds(self, scores: Scores, total: float) -> bool:
         side = self._settings.side
         return bool(scores.content[0] >= side and scores.coordination[0] >= side and scores.total[0] >= total)
@@ -369,7 +374,7 @@ class Judge:
         )
         rows = np.union1d(one.rows, other.rows)
         whole = self._of_rows(one.stream, rows, membership, baseline)
-        return whole if whole is not None and _as_strong(whole.scores, one.scores) else None
+        return whole if whole is not None and self._as_good(whole, one) else None
 
     def _held_against(self, cohorts: list[Judged]) -> tuple[list[Judged], Baseline]:
         """Steps 6 and 7: joined, scored by a baseline that none of them is in, decided."""
@@ -403,7 +408,8 @@ class Judge:
                 *(["how accounts act as one"] if scores.coordination[0] < settings.side else []),
             ]
             if lacking:
-                verdict, reason = Verdict.CLEARED, f"too little evidence on {' and on '.join(lacking)}"
+                verdict = Verdict.WATCH if q <= WATCHED else Verdict.CLEARED
+                reason = f"too little evidence on {' and on '.join(lacking)}"
             elif scores.total[0] < needed:
                 verdict, reason = (
                     Verdict.WATCH,
