@@ -13,7 +13,7 @@ import numpy as np
 from stillwatch.cohorts.habits import habits
 from stillwatch.cohorts.relays import find_relays
 from stillwatch.marks.digest import NEW_MODEL, RELAYED
-from stillwatch.marks.hashing import combine
+from stillwatch.marks.hashing import combine, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +121,8 @@ def populate(columns: dict[str, Column], accounts: Accounts) -> Population:
 
 def _newest_model(model: Column, second: NDArray[np.float64], start: float) -> tuple[int, float]:
     """Hash of the model that appeared last, over a day after the log began, and when; (0, NaN) if none did."""
-    names, which, counts = np.unique(model, return_inverse=True, return_counts=True)
+    names, which = distinct(model)
+    counts = np.bincount(which, minlength=len(names))
     first = np.full(len(names), np.inf)
     np.minimum.at(first, which, second)
     known = (names != 0) & (counts >= RELEASE_SHARE * len(model)) & (first > start + DAY)

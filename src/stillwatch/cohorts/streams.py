@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LEAST_ACCOUNTS = 5
 LEAST_EXCHANGES = 100
 STREAM_FAMILIES = (*EXCHANGE_MARKS, "phrase", *ACCOUNT_MARKS)
-_BUCKETS = 1 << 22
+_FEWEST_BUCKETS, _MOST_BUCKETS = 1 << 20, 1 << 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +59,54 @@ def family_streams(population: Population, family: str, alive: NDArray[np.bool_]
         layers = [layer[account] for layer in layers]
     if alive is not None:
         layers = [np.where(alive, layer, np.uint64(0)) for layer in layers]
-    changes = np.zeros(_BUCKETS, np.uint16)
-    last = np.full(_BUCKETS, -1, np.int32)
+    entries = sum(len(layer) for layer in layers)
+    buckets = 1 << min(max(entries.bit_length(), _FEWEST_BUCKETS.bit_length() - 1), _MOST_BUCKETS.bit_length() - 1)
+    accounts, exchanges = np.zeros(buckets, np.uint8), np.zeros(buckets, np.uint8)
+    last = np.empty(buckets, np.int32)
     for layer in layers:
         last[:] = -1
-        _count_changes(layer, account, last, changes)
-    rows = np.concatenate([_shared(layer, changes, LEAST_ACCOUNTS) for layer in layers])
-    marks = np.concatenate([layer[_shared(layer, changes, LEAST_ACCOUNTS)] for layer in layers])
+        _count(layer, account, last, accounts, exchanges)
+    del last
+    shared = [_shared(layer, accounts, exchanges, LEAST_ACCOUNTS, LEAST_EXCHANGES) for layer in layers]
+    marks = np.concatenate([layer[rows] for layer, rows in zip(layers, shared, strict=True)])
+    rows = np.concatenate(shared)
     order = np.argsort(marks, kind="stable") if len(layers) == 1 else np.lexsort((rows, marks))
     return Streams(family, *_cut(marks[order], rows[order], account, LEAST_ACCOUNTS, LEAST_EXCHANGES))
 
 
 @compiled
-def _count_changes(marks: np.ndarray, account: np.ndarray, last: np.ndarray, changes: np.ndarray) -> None:
-    """Count accounts in each bucket of marks, from above: rows come account by account."""
+def _count(
+    marks: np.ndarray, account: np.ndarray, last: np.ndarray, accounts: np.ndarray, exchanges: np.ndarray
+) -> None:
+    """Count accounts and exchanges of each bucket of marks, from above and up to 255: rows come account by account."""
+    mask = np.uint64(len(last) - 1)
     for row in range(len(marks)):
         mark = marks[row]
         if mark != 0:
-            bucket = np.int64(mark & np.uint64(_BUCKETS - 1))
+            bucket = np.int64(mark & mask)
+            if exchanges[bucket] < 255:
+                exchanges[bucket] += 1
             if last[bucket] != account[row]:
                 last[bucket] = account[row]
-                if changes[bucket] < 65000:
-                    changes[bucket] += 1
+                if accounts[bucket] < 255:
+                    accounts[bucket] += 1
 
 
 @compiled
-def _shared(marks: np.ndarray, changes: np.ndarray, least: int) -> np.ndarray:
-    """Rows whose mark lies in a bucket that at least `least` accounts may share."""
+def _shared(
+    marks: np.ndarray, accounts: np.ndarray, exchanges: np.ndarray, least_accounts: int, least_exchanges: int
+) -> np.ndarray:
+    """Rows whose mark lies in a bucket that may hold enough accounts and exchanges."""
+    mask = np.uint64(len(accounts) - 1)
     kept = np.empty(len(marks), np.int64)
     count = 0
     for row in range(len(marks)):
         mark = marks[row]
-        if mark != 0 and changes[np.int64(mark & np.uint64(_BUCKETS - 1))] >= least:
-            kept[count] = row
-            count += 1
+        if mark != 0:
+            bucket = np.int64(mark & mask)
+            if accounts[bucket] >= least_accounts and exchanges[bucket] >= least_exchanges:
+                kept[count] = row
+                count += 1
     return kept[:count].copy()
 
 

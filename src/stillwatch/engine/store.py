@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     Column = NDArray[np.generic]
 
@@ -30,6 +30,29 @@ _TELL_APART = (
     "flags", "biased", "input_tokens", "output_tokens", "turns",
 )  # fmt: skip
 """Columns in which exchanges of one account, at one instant and with one prompt, can still differ."""
+
+
+class _Growing:
+    """A column that grows at its end in one block, so that what is let go of goes back to the system at once."""
+
+    def __init__(self, kind: DTypeLike, width: int) -> None:
+        self._block: Column = np.empty((0, width) if width else 0, kind)
+        self._rows = 0
+
+    def append(self, part: Column) -> None:
+        """Add rows."""
+        end = self._rows + len(part)
+        if end > len(self._block):
+            block = np.empty((max(end, len(self._block) * 3 // 2), *self._block.shape[1:]), self._block.dtype)
+            block[: self._rows] = self._block[: self._rows]
+            self._block = block
+        self._block[self._rows : end] = part
+        self._rows = end
+
+    def take(self) -> Column:
+        """Empty it: all rows so far."""
+        rows, self._block, self._rows = self._block[: self._rows], self._block[:0].copy(), 0
+        return rows
 
 
 class DigestStore:
@@ -46,8 +69,8 @@ class DigestStore:
         self._folder = folder
         self._held = 0
         self._rows = 0
-        self._parts: dict[str, list[Column]] = {name: [] for name in COLUMNS}
-        self._order: list[NDArray[np.uint64]] = []
+        self._parts = {name: _Growing(*shape) for name, shape in COLUMNS.items()}
+        self._rest = _Growing(np.uint64, 0)
         self._files: dict[str, IO[bytes]] = {}
 
     def add(self, digest: Mapping[str, Column]) -> None:
@@ -57,7 +80,7 @@ class DigestStore:
             OutputError: the disk is full.
         """
         self._rows += len(digest["second"])
-        self._order.append(combine(*(digest[name] for name in _TELL_APART)))
+        self._rest.append(combine(*(digest[name] for name in _TELL_APART)))
         for name in COLUMNS:
             self._parts[name].append(digest[name])
             self._held += digest[name].nbytes
@@ -77,7 +100,7 @@ class DigestStore:
         second, prompt = self._take("second"), self._take("prompt")
         order = np.lexsort((prompt, second, account))
         columns: dict[str, Column] = {"account": account[order], "second": second[order], "prompt": prompt[order]}
-        _settle(order, columns, self._order)
+        _settle(order, columns, self._rest.take())
         for name in COLUMNS:
             if name not in columns:
                 columns[name] = self._kept(self._take(name)[order])
@@ -85,20 +108,18 @@ class DigestStore:
 
     def close(self) -> None:
         """Drop everything."""
-        self._parts = {name: [] for name in COLUMNS}
-        self._order = []
+        for part in (*self._parts.values(), self._rest):
+            part.take()
         for file in self._files.values():
             _drop(file)
         self._files = {}
 
     def _spill(self) -> None:
         with _written():
-            for name, parts in self._parts.items():
+            for name, part in self._parts.items():
                 file = self._files.get(name) or self._open(name)
-                for part in parts:
-                    file.write(np.ascontiguousarray(part).data)
+                file.write(np.ascontiguousarray(part.take()).data)
                 file.flush()
-                parts.clear()
         self._held = 0
 
     def _open(self, name: str) -> IO[bytes]:
@@ -106,17 +127,14 @@ class DigestStore:
         return self._files[name]
 
     def _take(self, name: str) -> Column:
-        kind, width = COLUMNS[name]
-        parts = self._parts[name]
-        shape = (-1, width) if width else (-1,)
-        if name in self._files:
-            file = self._files.pop(name)
-            file.seek(0)
-            parts.insert(0, np.fromfile(file, dtype=kind).reshape(shape))
-            file.close()
-        whole = np.concatenate(parts) if parts else np.empty((0, width) if width else 0, kind)
-        parts.clear()
-        return whole
+        held = self._parts[name].take()
+        if name not in self._files:
+            return held
+        file = self._files.pop(name)
+        file.seek(0)
+        written = np.fromfile(file, dtype=held.dtype).reshape(-1, *held.shape[1:])
+        file.close()
+        return np.concatenate([written, held])
 
     def _kept(self, column: Column) -> Column:
         """Hold a finished column in memory, or map it from disk where memory is bounded."""
@@ -148,10 +166,8 @@ def _drop(file: IO[bytes]) -> None:
         file.close()
 
 
-def _settle(order: NDArray[np.int64], columns: Mapping[str, Column], parts: list[NDArray[np.uint64]]) -> None:
+def _settle(order: NDArray[np.int64], columns: Mapping[str, Column], rest: Column) -> None:
     """Put rows that agree in all of `columns`, which are in order, by the hash of the rest; only those are sorted."""
-    rest = np.concatenate(parts) if parts else np.empty(0, np.uint64)
-    parts.clear()
     same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns.values()])
     if same.any():
         tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from stillwatch.compiled import compiled
 from stillwatch.marks.normalise import text_buffers
 from stillwatch.marks.tokens import eight_bytes, mixed
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from stillwatch.marks.tokens import Bytes
@@ -59,3 +59,9 @@ def combine(*columns: NDArray[np.generic]) -> NDArray[np.uint64]:
     for column in columns:
         _fold(state, np.ascontiguousarray(column).astype(np.uint64))
     return state
+
+
+def distinct(values: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+    """Different values in the order in which they come, and which of them each row has; cheap where they are few."""
+    coded = pa.array(values).dictionary_encode()
+    return np.asarray(coded.dictionary), np.asarray(coded.indices).astype(np.int64)
