@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stillwatch.engine.local import AccountNumbers, known_accounts, populate_from
 from stillwatch.exchanges.schema import ACCOUNT, EXCHANGE
-from stillwatch.marks.digest import COLUMNS, NEEDED
+from stillwatch.marks.digest import NEEDED
 from stillwatch.marks.hashing import hash_strings
 from stillwatch.simulate.scenario import load_scenario
 from stillwatch.simulate.traffic import simulate
@@ -37,7 +37,7 @@ def tiny() -> tuple[pa.RecordBatch, pa.Table]:
 
 
 def assert_equal(one: Population, other: Population) -> None:
-    for name in COLUMNS:
+    for name in one.columns:
         np.testing.assert_array_equal(one.columns[name], other.columns[name], err_msg=name)
     for name in ("edges", "relay", "habits"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)

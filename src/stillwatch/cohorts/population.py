@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Column = NDArray[np.generic]
 
 DAY = 86_400.0
+_SPENT = ("answer", "previous", "handle", "conversation", "model")  # columns that nothing after this asks for
 RELEASE_SHARE = 0.005  # a model counts as released once it has this share of all exchanges
 
 
@@ -116,6 +117,8 @@ def populate(columns: dict[str, Column], accounts: Accounts) -> Population:
     if newest:
         flags |= ((columns["model"] == newest) * NEW_MODEL).astype(np.uint8)
     columns["flags"] = flags
+    for name in _SPENT:
+        del columns[name]
     return Population(columns, edges, accounts, relay, habits(columns, edges), start, end, release)
 
 

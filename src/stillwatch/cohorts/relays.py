@@ -64,7 +64,8 @@ def _givers(
     if not len(sent):
         return giver
     wanted = np.unique(previous[sent])
-    rows = np.flatnonzero(np.isin(answer, wanted))
+    rows = _perhaps(answer, wanted)
+    rows = rows[np.isin(answer[rows], wanted)]
     order = rows[np.lexsort((account[rows], answer[rows]))]
     if not len(order):
         return giver
@@ -76,6 +77,14 @@ def _givers(
     found = (known[place] == previous[sent]) & (lowest[place] == highest[place])
     giver[sent[found]] = lowest[place[found]]
     return giver
+
+
+def _perhaps(values: NDArray[np.generic], wanted: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Rows whose value may be wanted: a bit for each hash, so that few rows need an exact look."""
+    mask = np.uint64((1 << 24) - 1)
+    table = np.zeros(1 << 24, np.bool_)
+    table[(wanted.astype(np.uint64, copy=False) & mask).astype(np.int64)] = True
+    return np.flatnonzero(table[(values.astype(np.uint64, copy=False) & mask).astype(np.int64)])
 
 
 def _first_bearers(
