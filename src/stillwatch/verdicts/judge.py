@@ -140,6 +140,7 @@ class Judge:
         self._surveyor, self._settings, self._given = surveyor, settings, baseline
         self.population, self.survey = surveyor.population, survey
         self.profiles: Profiles = profile(self.population, surveyor)
+        self._everything = survey.pick(np.arange(len(survey)))
         self._out = np.zeros(len(self.population.accounts.name), np.bool_)
 
     def judge(self) -> Judgement:
@@ -238,8 +239,7 @@ class Judge:
         survey, out = self.survey, self._out
         own = np.zeros(len(out), np.bool_)
         own[cohort.members] = True
-        everything = survey.pick(np.arange(len(survey)))
-        held, size = everything.counts(own), everything.counts(~out)
+        held, size = self._everything.counts(own), self._everything.counts(~out)
         leads = np.flatnonzero((held >= OWN * size) & (held >= REACH * own.sum()) & (size > held))
         leads = leads[np.lexsort((survey.figures["exchanges"][leads], held[leads]))[::-1]][:LEADS]
         near = np.zeros(len(out), np.bool_)
@@ -335,8 +335,7 @@ class Judge:
 
     def _untouched(self) -> NDArray[np.bool_]:
         """Streams that hardly any accused account is in."""
-        everything = self.survey.pick(np.arange(len(self.survey)))
-        return np.asarray(everything.counts(self._out) <= 0.2 * everything.sizes)
+        return np.asarray(self._everything.counts(self._out) <= 0.2 * self._everything.sizes)
 
     def _scored(self, cohort: Judged, baseline: Baseline) -> Judged:
         scores = baseline.score(cohort.figures, self._settings.without)
