@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.digests import DAY, START, columns_of
 
-from stillwatch.cohorts.measures import COLUMN, FULL, MEASURES, SAMPLED_PROMPTS, SPAN, WEIGHT_CAP, measure
+from stillwatch.cohorts.measures import COLUMN, FULL, LINE, MEASURES, SPAN, WEIGHT_CAP, measure
+from stillwatch.cohorts.recurrence import SAMPLED_PROMPTS
 from stillwatch.marks.digest import CONTINUED, HANDLE, NEW_MODEL, REFUSED, RELAYED, SWEEPS, TOOLS
 from stillwatch.marks.wants import WANTS
 
@@ -44,9 +45,9 @@ def measured(
     size = len(columns["second"])
     chosen = np.arange(size) if rows is None else rows
     ends = np.array([0, len(chosen)] if bounds is None else bounds, np.int64)
-    figures = np.empty((len(ends) - 1, len(MEASURES)))
+    figures = np.full((len(ends) - 1, len(MEASURES)), math.nan)
     run: Any = measure  # takes the columns by their places, whatever they hold
-    run(chosen, ends, *(columns[name] for name in READ), START, end, release, figures)
+    run(chosen, ends, *(columns[name] for name in READ), START, end, release, figures.view(LINE)[:, 0])
     return figures
 
 

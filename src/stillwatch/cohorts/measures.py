@@ -2,7 +2,8 @@
 
 A stream's rows come sorted by account, then time. `measure` walks them once and leaves one line of figures a stream
 (`MEASURES` names the columns). Everything that signals ask for is made here, so that each exchange is looked at once
-per family of marks; each signal then reads its own columns.
+per family of marks; each signal then reads its own columns. What needs another order than that of the rows is apart:
+`recurrence` goes by prompt, `timeline` by time.
 
 Sources: unbiased concentration of hours, R = (|sum e^(i theta)|^2 - n) / (n (n - 1)) (Mardia and Jupp, Directional
 Statistics, 2000); local variation of gaps (Shinomoto, Shima and Tanji, Neural Computation 15, 2003); intraclass
@@ -15,8 +16,11 @@ import math
 
 import numpy as np
 
+from stillwatch.cohorts.recurrence import recur
+from stillwatch.cohorts.timeline import follow, succession
 from stillwatch.compiled import compiled, inlined
-from stillwatch.marks.digest import CONTINUED, HANDLE, NEW_MODEL, REFUSED, RELAYED, SWEEPS, TOOLS
+from stillwatch.marks.digest import CONTINUED, HANDLE, NEW_MODEL, RELAYED, SWEEPS, TOOLS
+from stillwatch.marks.wants import WANTS
 
 MEASURES = (
     "accounts",
@@ -79,13 +83,16 @@ MEASURES = (
 """Columns of a stream's line of figures; NaN where the log cannot tell."""
 
 COLUMN = {name: index for index, name in enumerate(MEASURES)}
+LINE = np.dtype([(name, np.float64) for name in MEASURES])
+"""One line of figures as the kernels write it: each by its name."""
+
 FULL = 4  # exchanges from which an account's own rate, hours and gaps are looked at
 SPAN = 2.5 * 86400.0  # s that an account must be seen over before its nights and sittings count: a script may run a day
 WEIGHT_CAP = 30  # an account's own figures count by its exchanges, up to this many
-SAMPLED_PROMPTS = (
-    4096  # prompts of a stream that are looked at for recurrence; chosen by hash, so the same in any order
-)
 ANGLE_UNIT = 1 << 14
+_REASONING, _RUBRIC, _CLEANING, _TOOLS, _SYNTHESIS = (
+    WANTS.index(name) for name in ("reasoning", "rubric", "cleaning", "tools", "synthesis")
+)
 _MINUTES = np.arange(1440) / 1440.0 * 2.0 * np.pi
 COSINE = np.rint(np.cos(_MINUTES) * ANGLE_UNIT).astype(np.int64)
 SINE = np.rint(np.sin(_MINUTES) * ANGLE_UNIT).astype(np.int64)
@@ -136,7 +143,7 @@ def measure(
     release: float,
     figures: np.ndarray,
 ) -> None:
-    """Fill one line of `figures` (shape [streams, len(MEASURES)]) for each stream.
+    """Fill one line of `figures` for each stream; what the log cannot tell stays as it is.
 
     Args:
         rows: exchanges of all streams, stream by stream, inside a stream by account, then time.
@@ -157,7 +164,7 @@ def measure(
         log_start: first second of the log.
         log_end: last second of the log.
         release: second at which the newest model was first seen; NaN where none appeared inside the log.
-        figures: written to.
+        figures: written to; `LINE` [streams], NaN at first.
     """
     dimensions = sketch.shape[1]
     own = np.zeros(dimensions, np.int64)
@@ -303,15 +310,20 @@ def measure(
             at = stop
 
         line = figures[stream]
-        line[:] = math.nan
-        line[0], line[1], line[2], line[3], line[4] = accounts, size, first, last, full
+        line["accounts"], line["exchanges"], line["first"], line["last"], line["full"] = (
+            accounts,
+            size,
+            first,
+            last,
+            full,
+        )
         if full >= 0.8 * accounts:  # else those that are looked at were picked for their counts
-            line[5], line[6] = _spread(count_n, count_sum, count_squares, count_noise)
-            line[7], line[8] = _spread(rate_n, rate_sum, rate_squares, rate_noise)
+            line["count_spread"], line["count_spread_error"] = _spread(count_n, count_sum, count_squares, count_noise)
+            line["rate_spread"], line["rate_spread_error"] = _spread(rate_n, rate_sum, rate_squares, rate_noise)
         if 2 * nights >= full:  # else a few accounts would speak for all
-            line[9], line[10] = _weighted(night_w, night_ww, night_x, night_xx)
+            line["night"], line["night_error"] = _weighted(night_w, night_ww, night_x, night_xx)
         if 2 * sittings >= full:
-            line[11], line[12] = _weighted(session_w, session_ww, session_x, session_xx)
+            line["sessions"], line["sessions_error"] = _weighted(session_w, session_ww, session_x, session_xx)
         if text_rows >= 8 and like_w > 0.0:
             norm = 0.0
             for d in range(dimensions):
@@ -321,30 +333,33 @@ def measure(
                 between = (norm - own_squares) / pairs / 16129.0
                 within, error = _weighted(like_w, like_ww, like_x, like_xx)
                 room = max(1.0 - between, 0.02)
-                line[15], line[16] = within, between
-                line[17], line[18] = (within - between) / room, error / room
-        _recurrence(rows, begin, end, account, prompt, accounts, line)
-        for want in range(len(sum_want)):
-            line[24 + want] = sum_want[want] / 255.0 / size
-        line[29], line[30], line[31] = sweeps / size, bias / size, handles / size
-        line[32], line[33] = relayed / size, continued / size
-        line[38], line[39], line[40] = total_out / size, total_in / size, log_out / size
-        line[41], line[42] = total_out, total_in
-        line[43], line[44] = ended, started
+                line["likeness_within"], line["likeness_between"] = within, between
+                line["exchangeability"], line["exchangeability_error"] = (within - between) / room, error / room
+        recur(rows, begin, end, account, prompt, accounts, line)
+        line["wants_reasoning"] = sum_want[_REASONING] / 255.0 / size
+        line["wants_rubric"] = sum_want[_RUBRIC] / 255.0 / size
+        line["wants_cleaning"] = sum_want[_CLEANING] / 255.0 / size
+        line["wants_tools"] = sum_want[_TOOLS] / 255.0 / size
+        line["wants_synthesis"] = sum_want[_SYNTHESIS] / 255.0 / size
+        line["sweeps"], line["biased"], line["handles"] = sweeps / size, bias / size, handles / size
+        line["relayed"], line["continued"] = relayed / size, continued / size
+        line["output"], line["input"], line["log_output"] = total_out / size, total_in / size, log_out / size
+        line["total_output"], line["total_input"] = total_out, total_in
+        line["ended"], line["started"] = ended, started
         if ended >= 5 and started >= 5:
-            line[45] = _succession(np.sort(ends[:ended]), np.sort(starts[:started]))
-        line[46], line[47] = _weighted(ramp_w, ramp_ww, ramp_x, ramp_xx)
+            line["succession"] = succession(np.sort(ends[:ended]), np.sort(starts[:started]))
+        line["ramp"], line["ramp_error"] = _weighted(ramp_w, ramp_ww, ramp_x, ramp_xx)
         if pivot_base > 0:
-            line[48] = pivot_new / pivot_base
-        line[49] = pivot_base
+            line["pivot"] = pivot_new / pivot_base
+        line["pivot_base"] = pivot_base
         if address_rows > 0:
-            line[50] = address_sum / address_rows
+            line["addresses"] = address_sum / address_rows
         if client_rows > 0:
-            line[51] = client_sum / client_rows
-        line[52], line[53] = turn_sum / size, tooled / size
+            line["clients"] = client_sum / client_rows
+        line["turns"], line["with_tools"] = turn_sum / size, tooled / size
         if total_in > 0.0:
-            line[54], line[55] = _lengths(rows, begin, end, account, input_tokens)
-        _by_time(rows, begin, end, account, second, opening, flags, line)
+            line["lengths"], line["lengths_error"] = _lengths(rows, begin, end, account, input_tokens)
+        follow(rows, begin, end, account, second, opening, flags, line)
 
 
 @compiled
@@ -396,160 +411,3 @@ def _distinct_rows(values: np.ndarray, rows: np.ndarray, start: int, stop: int) 
                 break
         known += fresh
     return known, told
-
-
-@compiled
-def _recurrence(
-    rows: np.ndarray, begin: int, end: int, account: np.ndarray, prompt: np.ndarray, accounts: int, line: np.ndarray
-) -> None:
-    """How prompts come back, inside an account and across accounts, on a sample of prompts chosen by their hash."""
-    size = end - begin
-    share = 1.0 if size <= SAMPLED_PROMPTS else SAMPLED_PROMPTS / size
-    limit = np.uint64(share * 65536.0)
-    picked = np.empty(size, np.int64)
-    count = 0
-    for index in range(begin, end):
-        value = prompt[rows[index]]
-        if value != 0 and (value >> np.uint64(48)) < limit:
-            picked[count] = rows[index]
-            count += 1
-    if count < 8:
-        return
-    picked = picked[:count]
-    values = np.empty(count, np.uint64)
-    for index in range(count):
-        values[index] = prompt[picked[index]]
-    order = np.argsort(values, kind="mergesort")  # stable: accounts stay together inside a prompt
-    pairs = prompts = 0
-    squares = covered = 0.0
-    at = 0
-    while at < count:
-        stop = at
-        value = values[order[at]]
-        bearers = 0
-        who = -1
-        while stop < count and values[order[stop]] == value:
-            if account[picked[order[stop]]] != who:
-                who = account[picked[order[stop]]]
-                bearers += 1
-            stop += 1
-        pairs += bearers
-        prompts += 1
-        squares += float(bearers) * bearers
-        covered += bearers * (bearers - 1.0)
-        at = stop
-    recurrence = pairs / prompts
-    line[19] = 1.0 - pairs / count
-    line[20] = recurrence
-    variance = squares / prompts - recurrence * recurrence
-    # a prompt is seen only if somebody sent it: independent draws leave a Poisson number, cut off at zero
-    mean = recurrence
-    for _ in range(30):
-        mean = recurrence * (1.0 - math.exp(-mean)) if mean > 1e-9 else 0.0
-    expected = recurrence * (1.0 + mean - recurrence)
-    if recurrence > 1.3 and expected > 0.0:
-        line[21] = variance / expected
-    if accounts > 1:
-        line[22] = covered / pairs / (accounts - 1.0)
-    line[23] = prompts
-
-
-@compiled
-def _succession(ends: np.ndarray, starts: np.ndarray) -> float:
-    """How soon a start follows an end: 1 at once, 0 as chance has it (starts spread evenly over the span of both)."""
-    span = float(max(ends[-1], starts[-1]) - min(ends[0], starts[0]))
-    if span <= 0.0:
-        return math.nan
-    total = 0.0
-    known = 0
-    for index in range(len(starts)):
-        before = np.searchsorted(ends, starts[index]) - 1
-        if before >= 0:
-            total += float(starts[index] - ends[before])
-            known += 1
-    if known < 5:
-        return math.nan
-    return 1.0 - total / known / (span / len(ends))
-
-
-@compiled
-def _by_time(
-    rows: np.ndarray,
-    begin: int,
-    end: int,
-    account: np.ndarray,
-    second: np.ndarray,
-    opening: np.ndarray,
-    flags: np.ndarray,
-    line: np.ndarray,
-) -> None:
-    """What needs the stream in order of time: accounts in step, and how refusals and variants change as it goes on."""
-    size = end - begin
-    times = np.empty(size, np.float64)
-    for index in range(size):
-        times[index] = second[rows[begin + index]]
-    order = np.argsort(times, kind="mergesort")
-    fine = coarse = own_fine = own_coarse = 0.0
-    at = 0
-    while at < size:  # hour by hour
-        hour = times[order[at]] // 3600.0
-        stop = at
-        while stop < size and times[order[stop]] // 3600.0 == hour:
-            stop += 1
-        coarse += float(stop - at) * (stop - at)
-        inner = at
-        while inner < stop:
-            slot = times[order[inner]] // 300.0
-            edge = inner
-            while edge < stop and times[order[edge]] // 300.0 == slot:
-                edge += 1
-            fine += float(edge - inner) * (edge - inner)
-            inner = edge
-        at = stop
-    at = begin
-    while at < end:  # an account is always in step with itself
-        who = account[rows[at]]
-        stop = at
-        while stop < end and account[rows[stop]] == who:
-            hour = second[rows[stop]] // 3600.0
-            edge = stop
-            while edge < end and account[rows[edge]] == who and second[rows[edge]] // 3600.0 == hour:
-                edge += 1
-            own_coarse += float(edge - stop) * (edge - stop)
-            inner = stop
-            while inner < edge:
-                slot = second[rows[inner]] // 300.0
-                tip = inner
-                while tip < edge and second[rows[tip]] // 300.0 == slot:
-                    tip += 1
-                own_fine += float(tip - inner) * (tip - inner)
-                inner = tip
-            stop = edge
-        at = stop
-    pairs_fine, pairs_coarse = (fine - own_fine) / 2.0, (coarse - own_coarse) / 2.0
-    if pairs_coarse >= 12.0:
-        expected = pairs_coarse / 12.0
-        line[13] = pairs_fine / expected - 1.0
-        line[14] = math.sqrt(max(pairs_fine, 1.0)) / expected
-    early, late = size // 5, size // 2
-    if early >= 5:
-        line[34], line[36] = _span(rows, begin, order, 0, early, opening, flags)
-        line[35], line[37] = _span(rows, begin, order, size - late, size, opening, flags)
-
-
-@compiled
-def _span(
-    rows: np.ndarray, begin: int, order: np.ndarray, start: int, stop: int, opening: np.ndarray, flags: np.ndarray
-) -> tuple[float, float]:
-    """Share refused, and distinct openings per exchange, from the `start`th to the `stop`th exchange in time."""
-    refused = 0
-    values = np.empty(stop - start, np.uint64)
-    for index in range(start, stop):
-        row = rows[begin + order[index]]
-        refused += (flags[row] & REFUSED) != 0
-        values[index - start] = opening[row]
-    values = np.sort(values)
-    distinct = 1
-    for index in range(1, len(values)):
-        distinct += values[index] != values[index - 1]
-    return refused / (stop - start), distinct / (stop - start)

@@ -165,12 +165,12 @@ class Surveyor:
         """Measure streams given by their rows and their accounts."""
         population = self.population
         column = population.columns
-        measured = np.empty((len(bounds) - 1, len(measures.MEASURES)))
+        measured = np.full((len(bounds) - 1, len(measures.MEASURES)), np.nan)
         measures.measure(
             rows, bounds, column["account"], column["second"], column["sketch"], column["prompt"], column["opening"],
             column["address"], column["client"], column["flags"], column["wants"], column["biased"],
             column["input_tokens"], column["output_tokens"], column["turns"],
-            population.start, population.end, population.release, measured,
+            population.start, population.end, population.release, measured.view(measures.LINE)[:, 0],
         )  # fmt: skip
         linked = np.empty((len(bounds) - 1, len(linkage.FIGURES)))
         accounts = population.accounts
