@@ -13,6 +13,7 @@ import numpy as np
 from stillwatch.cohorts.habits import habits
 from stillwatch.cohorts.relays import find_relays
 from stillwatch.marks.digest import NEW_MODEL, RELAYED
+from stillwatch.marks.families import ACCOUNT_MARKS
 from stillwatch.marks.hashing import combine, distinct
 
 if TYPE_CHECKING:
@@ -103,6 +104,20 @@ class Population:
             "mail": accounts.mail,
             "organization": accounts.organization,
         }[family]
+
+    def layers(self, family: str, rows: NDArray[np.int64] | None = None) -> list[NDArray[np.uint64]]:
+        """Marks that exchanges bear, each its own or its account's: uint64 [exchanges], as many as the family has.
+
+        Args:
+            family: of the marks.
+            rows: the exchanges; all of them if None.
+        """
+        every = slice(None) if rows is None else rows
+        if family in ACCOUNT_MARKS:
+            own = self.account_mark(family)
+            account = self.columns["account"].astype(np.int32, copy=False)[every]
+            return [layer[account] for layer in np.atleast_2d(own.T)]
+        return [layer[every] for layer in np.atleast_2d(self.mark(family).astype(np.uint64, copy=False).T)]
 
 
 def populate(columns: dict[str, Column], accounts: Accounts) -> Population:

@@ -49,16 +49,10 @@ class Streams:
     signature: NDArray[np.uint64]
 
 
-def family_streams(population: Population, family: str, alive: NDArray[np.bool_] | None = None) -> Streams:
+def family_streams(population: Population, family: str) -> Streams:
     """Gather the streams of one family."""
     account = population.columns["account"]
-    by_account = family in ACCOUNT_MARKS
-    own = population.account_mark(family) if by_account else population.mark(family)
-    layers = [own] if own.ndim == 1 else [own[:, layer] for layer in range(own.shape[1])]
-    if by_account:
-        layers = [layer[account] for layer in layers]
-    if alive is not None:
-        layers = [np.where(alive, layer, np.uint64(0)) for layer in layers]
+    layers = population.layers(family)
     entries = sum(len(layer) for layer in layers)
     buckets = 1 << min(max(entries.bit_length(), _FEWEST_BUCKETS.bit_length() - 1), _MOST_BUCKETS.bit_length() - 1)
     accounts, exchanges = np.zeros(buckets, np.uint8), np.zeros(buckets, np.uint8)

@@ -204,14 +204,8 @@ class Conclusion:
         account = population.columns["account"][cohort.rows]
         found = []
         for family in FAMILIES:
-            if family.name in ACCOUNT_MARKS:
-                own = population.account_mark(family.name)
-                layers = [own] if own.ndim == 1 else [own[:, layer] for layer in range(own.shape[1])]
-                columns = [layer[account] for layer in layers]
-            else:
-                marks = population.mark(family.name)[cohort.rows]
-                columns = [marks] if marks.ndim == 1 else [marks[:, layer] for layer in range(marks.shape[1])]
-            found += _most_borne(family.name, np.concatenate(columns), np.tile(account, len(columns)))
+            layers = population.layers(family.name, cohort.rows)
+            found += _most_borne(family.name, np.concatenate(layers), np.tile(account, len(layers)))
         return found
 
 
