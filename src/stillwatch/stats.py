@@ -36,6 +36,18 @@ def bits_of(p_value: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.log2(e))
 
 
+def any_of(bits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Evidence that at least one of several alternatives holds, shared out over them; [cases, alternatives].
+
+    The mean of e-values is an e-value whatever depends on what (Vovk and Wang, 2021, section 3), so that a row's sum is
+    the log2 of the mean of 2^bits, and never less than 0. It is shared out in proportion to what each adds to it.
+    """
+    surplus = np.maximum(np.exp2(bits) - 1.0, 0.0)
+    total = surplus.sum(axis=1, keepdims=True)
+    mean = np.log2(1.0 + total / bits.shape[1])
+    return np.asarray(np.divide(mean * surplus, total, out=np.zeros_like(surplus), where=total > 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A weighted sample of scores of ordinary cohorts, for conformal p-values.

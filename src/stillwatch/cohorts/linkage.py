@@ -1,7 +1,11 @@
-"""What the accounts of a stream have in common behind the scenes: cards, mail, hour of birth, networks, clients.
+"""What the accounts of a stream have in common behind the scenes: cards, mail, networks, clients, hour of birth.
 
-For each kind the chance that two accounts of the stream agree is held against the chance that any two accounts of the
-log do. Pure; touches nothing.
+Counted are *customers*, not accounts, since what one customer's accounts share is no secret: keys that one card pays
+for may well come from one office. So cards are shared where accounts from different networks have them, networks and
+mail domains where accounts with different cards do; accounts of one organization that the provider has verified are one
+customer throughout. What organizations nobody has verified, everybody may claim. For each kind it is counted how many
+customers have a value that others of the stream have too, more of them than chance would bring together. Pure; touches
+nothing.
 """
 
 from __future__ import annotations
@@ -12,23 +16,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.compiled import compiled
+from stillwatch.marks.hashing import combine
+from stillwatch.marks.tokens import mixed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stillwatch.cohorts.population import Population
 
-KINDS = ("card", "mail", "born", "organization", "network", "client", "country")
+KINDS = ("card", "mail", "network", "organization", "client")
+POOLED = ("card", "mail", "network")  # the first of `KINDS`
 FIGURES = (
-    *(f"{kind}_lift" for kind in KINDS),  # log2 of coincidence over the log's
+    *(f"{kind}_pooled" for kind in POOLED),  # share of customers whose value others have too, beyond chance
     *(f"{kind}_lead" for kind in KINDS),  # share of accounts with the most frequent value
     *(f"{kind}_told" for kind in KINDS),  # share of accounts that have a value
+    "customers",  # accounts, those that one card pays for counted once
+    "burst",  # largest share of customers that were opened within BURST
     "unverified",  # share of accounts not verified
     "fresh",  # share of accounts opened less than 3 days before their first exchange
 )
 COLUMN = {name: index for index, name in enumerate(FIGURES)}
-BORN_BIN = 6 * 3600.0
+BURST = 12 * 3600.0
 FRESH = 3 * 86400.0
+BROUGHT = {
+    "card": ("card_pooled",),
+    "mail": ("mail_pooled",),
+    "network": ("network_pooled",),
+    "address": ("network_pooled",),
+    "born": ("burst",),
+}
+"""Figures that a stream has by definition: accounts gathered by their card share a card. They are no evidence there."""
+_BEYOND = 3.0  # standard deviations of a Poisson number above which a value is more frequent than chance has it
 
 
 def usual_values(population: Population, name: str) -> NDArray[np.uint64]:
@@ -39,28 +57,40 @@ def usual_values(population: Population, name: str) -> NDArray[np.uint64]:
 def attributes(population: Population) -> NDArray[np.uint64]:
     """What is compared, uint64 [KINDS, accounts]; 0 where unknown."""
     accounts = population.accounts
-    born = np.where(np.isnan(accounts.created), 0.0, np.nan_to_num(accounts.created) // BORN_BIN + 1.0)
+    network, client = usual_values(population, "network"), usual_values(population, "client")
+    return np.stack([accounts.card, accounts.mail, network, accounts.organization, client])
+
+
+def customers(values: NDArray[np.uint64], verified: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Who counts as whom where a kind of `POOLED` is compared, uint64 [POOLED, accounts]; equal for one customer's.
+
+    Args:
+        values: as `attributes` makes them.
+        verified: whether the provider has verified each account's organization.
+    """
+    card, _, network, organization, _ = values
+    house = np.where(verified, organization, np.uint64(0))
+    # who is paid for by a verified organization's card is that organization's, verified itself or not
+    paying = (house != 0) & (card != 0)
+    cards, first = np.unique(card[paying], return_index=True)
+    if len(cards):
+        place = np.minimum(np.searchsorted(cards, card), len(cards) - 1)
+        paid_for = (house == 0) & (cards[place] == card)
+        house = np.where(paid_for, house[paying][first][place], house)
+    itself = combine(np.arange(len(house)))
     return np.stack(
-        [
-            accounts.card,
-            accounts.mail,
-            born.astype(np.uint64),
-            accounts.organization,
-            usual_values(population, "network"),
-            usual_values(population, "client"),
-            accounts.country,
-        ]
+        [np.where(house != 0, house, np.where(other != 0, other, itself)) for other in (network, card, card)]
     )
 
 
-def chance(values: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Chance that two accounts of the log agree, for each kind; float64 [KINDS]."""
-    found = np.empty(len(values))
-    for kind, column in enumerate(values):
-        counts = np.unique(column[column != 0], return_counts=True)[1].astype(np.float64)
-        total = counts.sum()
-        # one more pair, as if seen: a coincidence that the log never shows is rare, not impossible
-        found[kind] = ((counts * (counts - 1)).sum() + 2.0) / (total * (total - 1) + 2.0) if total > 1 else 1.0
+def shares(values: NDArray[np.uint64], customer: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Share of the log's customers that have the value of each account; float64 [POOLED, accounts]."""
+    found = np.zeros(customer.shape)
+    for kind, who in enumerate(customer):
+        which, place = np.unique(values[kind], return_inverse=True)
+        first = np.unique(combine(values[kind], who), return_index=True)[1]
+        counts = np.bincount(place[first], minlength=len(which)) * (which != 0)
+        found[kind] = (counts / max(counts.sum(), 1))[place]
     return found
 
 
@@ -87,7 +117,8 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
     bearers: np.ndarray,
     bounds: np.ndarray,
     values: np.ndarray,
-    base: np.ndarray,
+    customer: np.ndarray,
+    share: np.ndarray,
     verified: np.ndarray,
     created: np.ndarray,
     begun: np.ndarray,
@@ -99,51 +130,123 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
         bearers: accounts, stream by stream.
         bounds: stream k has bearers[bounds[k]:bounds[k + 1]].
         values: uint64 [KINDS, accounts].
-        base: chance that two accounts of the log agree, by kind.
+        customer: uint64 [POOLED, accounts], as `customers` makes them.
+        share: float64 [POOLED, accounts], as `shares` makes them.
         verified: whether each account is.
         created: when it was opened, s since 1970, NaN if unknown.
         begun: its first exchange, s since 1970.
         figures: written to.
     """
-    kinds = values.shape[0]
+    kinds, pooled = len(values), len(customer)
     for stream in range(len(bounds) - 1):
-        start, end = bounds[stream], bounds[stream + 1]
-        size = end - start
+        accounts = bearers[bounds[stream] : bounds[stream + 1]]
+        size = len(accounts)
         line = figures[stream]
         line[:] = math.nan
         own = np.empty(size, np.uint64)
         for kind in range(kinds):
             told = 0
-            for index in range(start, end):
-                value = values[kind, bearers[index]]
+            for who in accounts:
+                value = values[kind, who]
                 if value != 0:
                     own[told] = value
                     told += 1
-            line[2 * kinds + kind] = told / size
-            if told < 2:
-                continue
-            known = np.sort(own[:told])
-            pairs = 0.0
-            lead = 0
-            at = 0
-            while at < told:
-                stop = at
-                while stop < told and known[stop] == known[at]:
-                    stop += 1
-                pairs += float(stop - at) * (stop - at - 1.0)
-                lead = max(lead, stop - at)
-                at = stop
-            all_pairs = told * (told - 1.0)
-            # the same prior of one pair at the log's own rate keeps a lone coincidence among few accounts small
-            line[kind] = math.log2((pairs / 2.0 + base[kind]) / (all_pairs / 2.0 + 1.0) / base[kind])
-            line[kinds + kind] = lead / size
+            line[pooled + kinds + kind] = told / size
+            if told >= 2:
+                line[pooled + kind] = _longest(np.sort(own[:told])) / size
+        for kind in range(pooled):
+            line[kind] = _pooled(accounts, values[kind], customer[kind], share[kind])
+        alone = _first_of_each(accounts, customer[1])
+        line[pooled + 2 * kinds] = len(alone)
+        line[pooled + 2 * kinds + 1] = _burst(alone, created)
         unverified = fresh = dated = 0
-        for index in range(start, end):
-            who = bearers[index]
+        for who in accounts:
             unverified += not verified[who]
             if not math.isnan(created[who]):
                 dated += 1
                 fresh += begun[who] - created[who] < FRESH
-        line[3 * kinds] = unverified / size
+        line[pooled + 2 * kinds + 2] = unverified / size
         if dated > 0:
-            line[3 * kinds + 1] = fresh / dated
+            line[pooled + 2 * kinds + 3] = fresh / dated
+
+
+@compiled
+def _longest(values: np.ndarray) -> int:
+    """Length of the longest run in sorted values."""
+    longest = at = 0
+    while at < len(values):
+        stop = at
+        while stop < len(values) and values[stop] == values[at]:
+            stop += 1
+        longest = max(longest, stop - at)
+        at = stop
+    return longest
+
+
+@compiled
+def _first_of_each(accounts: np.ndarray, customer: np.ndarray) -> np.ndarray:
+    """One account of every customer."""
+    order = np.argsort(customer[accounts], kind="mergesort")
+    kept = np.empty(len(accounts), accounts.dtype)
+    count = 0
+    for place in range(len(order)):
+        who = accounts[order[place]]
+        if place == 0 or customer[who] != customer[accounts[order[place - 1]]]:
+            kept[count] = who
+            count += 1
+    return kept[:count]
+
+
+@compiled
+def _pooled(accounts: np.ndarray, values: np.ndarray, customer: np.ndarray, share: np.ndarray) -> float:
+    """Share of customers whose value others of them have too, more than as many customers of the log would."""
+    pairs = np.empty(len(accounts), np.uint64)  # a value and whose it is
+    known = np.empty(len(accounts), accounts.dtype)
+    told = 0
+    for who in accounts:
+        if values[who] != 0:
+            pairs[told] = mixed(values[who] ^ mixed(customer[who]))
+            known[told] = who
+            told += 1
+    order = np.argsort(pairs[:told], kind="mergesort")
+    own = np.empty(told, np.uint64)
+    bearer = np.empty(told, accounts.dtype)
+    count = 0
+    for place in range(told):
+        if place == 0 or pairs[order[place]] != pairs[order[place - 1]]:
+            bearer[count] = known[order[place]]
+            own[count] = values[bearer[count]]
+            count += 1
+    if count < 2:
+        return math.nan
+    order = np.argsort(own[:count], kind="mergesort")
+    pooled = at = 0
+    while at < count:
+        stop = at
+        while stop < count and own[order[stop]] == own[order[at]]:
+            stop += 1
+        met, expected = stop - at, count * share[bearer[order[at]]]
+        if met >= 2 and met - expected > _BEYOND * math.sqrt(expected):
+            pooled += met
+        at = stop
+    return pooled / count
+
+
+@compiled
+def _burst(accounts: np.ndarray, created: np.ndarray) -> float:
+    """Largest share of accounts that were opened within BURST."""
+    known = np.empty(len(accounts), np.float64)
+    told = 0
+    for who in accounts:
+        if not math.isnan(created[who]):
+            known[told] = created[who]
+            told += 1
+    if told < 2:
+        return math.nan
+    known = np.sort(known[:told])
+    most = first = 0
+    for last in range(told):
+        while known[last] - known[first] > BURST:
+            first += 1
+        most = max(most, last - first + 1)
+    return most / told

@@ -79,6 +79,7 @@ MEASURES = (
     "with_tools",  # share with tools
     "lengths",  # intraclass correlation of log input tokens: are accounts alike in the lengths of what they send?
     "lengths_error",
+    "followed",  # share of requests that follow up an answer given to the same account
 )
 """Columns of a stream's line of figures; NaN where the log cannot tell."""
 
@@ -191,7 +192,7 @@ def measure(
         ends = np.empty(size, np.float64)
         started = ended = 0
         sum_want = np.zeros(wants.shape[1], np.int64)
-        sweeps = handles = relayed = continued = tooled = 0
+        sweeps = handles = relayed = continued = tooled = counted = followed = 0
         bias = total_in = total_out = log_out = turn_sum = 0.0
         pivot_new = pivot_base = 0
         at = begin
@@ -251,6 +252,9 @@ def measure(
                 total_out += output_tokens[row]
                 log_out += math.log2(1.0 + output_tokens[row])
                 turn_sum += turns[row]
+                if turns[row] > 0 or (flag & CONTINUED) != 0:
+                    counted += 1
+                    followed += (turns[row] > 1 or (flag & CONTINUED) != 0) and (flag & RELAYED) == 0
                 if second[row] >= release and second[row] < release + day:
                     pivot_base += 1
                     pivot_new += (flag & NEW_MODEL) != 0
@@ -359,6 +363,8 @@ def measure(
         line["turns"], line["with_tools"] = turn_sum / size, tooled / size
         if total_in > 0.0:
             line["lengths"], line["lengths_error"] = _lengths(rows, begin, end, account, input_tokens)
+        if 2 * counted >= size:
+            line["followed"] = followed / counted
         follow(rows, begin, end, account, second, opening, flags, line)
 
 

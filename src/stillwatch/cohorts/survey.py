@@ -130,7 +130,8 @@ class Surveyor:
     def __init__(self, population: Population) -> None:
         self.population = population
         self._values = linkage.attributes(population)
-        self._base = linkage.chance(self._values)
+        self._customer = linkage.customers(self._values, population.accounts.verified)
+        self._share = linkage.shares(self._values, self._customer)
         second = population.columns["second"]
         self._begun = second[population.edges[:-1]] if population.exchanges else second
 
@@ -153,7 +154,7 @@ class Surveyor:
     def _family(self, name: str) -> tuple[Streams, Figures]:
         found = family_streams(self.population, name)
         figures = self.measure(found.rows, found.bounds, found.bearers, found.bearer_bounds)
-        return _without_rows(found), figures
+        return _without_rows(found), _not_brought(name, figures)
 
     def measure(
         self,
@@ -175,8 +176,9 @@ class Surveyor:
         linked = np.empty((len(bounds) - 1, len(linkage.FIGURES)))
         accounts = population.accounts
         linkage.link(
-            bearers, bearer_bounds, self._values, self._base, accounts.verified, accounts.created, self._begun, linked
-        )
+            bearers, bearer_bounds, self._values, self._customer, self._share, accounts.verified, accounts.created,
+            self._begun, linked,
+        )  # fmt: skip
         return Figures(measured, linked)
 
     def usual(self, name: str) -> NDArray[np.uint64]:
@@ -200,11 +202,18 @@ class Surveyor:
             hit &= among[population.columns["account"]]
         return np.flatnonzero(hit)
 
-    def one(self, rows: NDArray[np.int64]) -> tuple[Figures, NDArray[np.int32]]:
-        """Measure one stream given by its rows (ascending); also its accounts."""
+    def one(self, rows: NDArray[np.int64], family: str) -> tuple[Figures, NDArray[np.int32]]:
+        """Measure one stream given by its rows (ascending) and the family of its mark; also its accounts."""
         accounts = np.unique(self.population.columns["account"][rows]).astype(np.int32)
         ends = np.array([0, len(rows)]), np.array([0, len(accounts)])
-        return self.measure(rows, ends[0], accounts, ends[1]), accounts
+        return _not_brought(family, self.measure(rows, ends[0], accounts, ends[1])), accounts
+
+
+def _not_brought(family: str, figures: Figures) -> Figures:
+    """Figures without those that streams of a family have by definition."""
+    for name in linkage.BROUGHT.get(family, ()):
+        figures.linked[:, linkage.COLUMN[name]] = np.nan
+    return figures
 
 
 def _ranges(edges: NDArray[np.int64], accounts: NDArray[np.int64]) -> NDArray[np.int64]:

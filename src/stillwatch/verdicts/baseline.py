@@ -1,7 +1,8 @@
 """The baseline: what cohorts of ordinary traffic look like, signal by signal; the null of every p-value. Pure.
 
 A cohort is held against cohorts that are about as well known as itself: those with at least a quarter of its exchanges,
-up to a bound, since a handful of exchanges says little either way.
+up to a bound, since a handful of exchanges says little either way. What an innocent explanation takes away anyway is no
+measure of guilt: one customer's keys share a card in the open, and are left out where shared cards are ranked.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillwatch.stats import Reference, bits_of
+from stillwatch.stats import Reference, any_of, bits_of
 from stillwatch.verdicts.evidence import Family
-from stillwatch.verdicts.innocent import explained
+from stillwatch.verdicts.innocent import explained, explains
 from stillwatch.verdicts.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -34,12 +35,10 @@ FAMILY_FLOOR = {Family.WORK: -8.0, Family.ASKING: -1.0, Family.DEALING: -6.0, Fa
 part; that nothing is shared or asked for says little, since an operator can avoid it."""
 
 
-SPREAD = 1.0  # bits of work from which wording counts as evidence of content
-_UNREAD = [
-    place
-    for place, signal in enumerate(SIGNALS)
-    if signal.id in ("next-token-sweep", "replayed-handles", "technique-sweep")
-]
+SPREAD = 1.0  # bits of work, or of nobody following up, from which wording counts as evidence of content
+_PLACE = {signal.id: place for place, signal in enumerate(SIGNALS)}
+_ALTERNATIVES = [place for place, signal in enumerate(SIGNALS) if signal.alternative]
+_UNREAD = [_PLACE["next-token-sweep"], _PLACE["replayed-handles"], _PLACE["technique-sweep"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,13 @@ class Scores:
         """Bits of the stronger content-side family: what is asked.
 
         Wording alone does not tell a campaign from people who like explanations: what is asked for counts here only
-        where the prompts are also spread as an operator spreads them. Requests that no reader sends stand by
-        themselves.
+        where the prompts are also spread as an operator spreads them, or where nobody ever comes back to an answer.
+        Requests that no reader sends stand by themselves.
         """
         work, asking = self.family(Family.WORK), self.family(Family.ASKING)
         alone = np.minimum(self.signals[:, _UNREAD].sum(axis=1), asking)
-        return np.maximum(work, np.where(work >= SPREAD, asking, alone))
+        unread = self.signals[:, _PLACE["no-follow-up"]] >= SPREAD
+        return np.maximum(work, np.where((work >= SPREAD) | unread, asking, alone))
 
     @property
     def coordination(self) -> NDArray[np.float64]:
@@ -120,6 +120,7 @@ class Baseline:
             net = np.maximum(bits_of(guilt), 0.0) - np.maximum(bits_of(innocence), 0.0)
             known = np.isfinite(signal.read(figures)[0])
             bits[:, index] = np.where(known, np.clip(net, -signal.absence, signal.most), 0.0)
+        bits[:, _ALTERNATIVES] = any_of(bits[:, _ALTERNATIVES])
         return _scores(bits, figures)
 
     def p_values(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -127,25 +128,33 @@ class Baseline:
         return self.totals.tail_p_values(totals)
 
 
-def fit(survey: Survey, *, name: Callable[[int], str], ordinary: NDArray[np.bool_] | None = None) -> Baseline:
+def fit(
+    survey: Survey,
+    *,
+    name: Callable[[int], str],
+    ordinary: NDArray[np.bool_] | None = None,
+    without: frozenset[str] = frozenset(),
+) -> Baseline:
     """Fit a baseline to a survey's streams.
 
     Args:
         survey: of a log.
         name: what to call it, given the number of cohorts.
         ordinary: streams to count; those of known campaigns are left out.
+        without: ids of signals, or names of families, that are switched off.
     """
     kept = np.ones(len(survey), np.bool_) if ordinary is None else ordinary
     weight = np.where(kept, survey.weight, 0.0)
     exchanges = survey.figures["exchanges"]
     guilt, innocence = {}, {}
+    open_ = {family: np.where(explains(survey.figures, family), 0.0, weight) for family in Family}
     for signal in SIGNALS:
-        guilt[signal.id] = _references(signal.guilt(survey.figures), weight, exchanges)
+        guilt[signal.id] = _references(signal.guilt(survey.figures), open_[signal.family], exchanges)
         innocence[signal.id] = _references(signal.innocence(survey.figures), weight, exchanges)
     nothing = Reference.of(np.empty(0), np.empty(0))
     cohorts = round(weight.sum())
     bare = Baseline(name(cohorts), cohorts, guilt, innocence, nothing)
-    totals = best_by_cohort(bare.score(survey.figures).total, survey.leader, kept)
+    totals = best_by_cohort(bare.score(survey.figures, without).total, survey.leader, kept)
     return Baseline(bare.name, cohorts, guilt, innocence, Reference.of(totals, np.ones(len(totals))))
 
 

@@ -89,15 +89,21 @@ EXPLANATIONS = (
 )
 
 
+def explains(figures: Figures, family: Family) -> NDArray[np.bool_]:
+    """Whether the evidence of a family has an innocent explanation, one a stream."""
+    fits = np.zeros(len(figures), np.bool_)
+    for explanation in EXPLANATIONS:
+        if family in explanation.families:
+            fits |= explanation.fits(figures)
+    return fits
+
+
 def explained(figures: Figures, families: NDArray[np.float64]) -> NDArray[np.float64]:
     """Bits by family (in the order of `Family`) after every explanation that fits has taken away what it explains."""
     after = families.copy()
-    order = list(Family)
-    for explanation in EXPLANATIONS:
-        fits = explanation.fits(figures)
-        for family in explanation.families:
-            column = order.index(family)
-            after[:, column] = np.where(fits, np.minimum(after[:, column], 0.0), after[:, column])
+    for column, family in enumerate(Family):
+        fits = explains(figures, family)
+        after[:, column] = np.where(fits, np.minimum(after[:, column], 0.0), after[:, column])
     return after
 
 
@@ -109,7 +115,7 @@ def innocent_kind(figures: Figures) -> str:
 
     same, customer = bool(same_items(figures)[0]), bool(one_customer(figures)[0])
     around_the_clock = value("night", 1.0) < 0.15
-    school = value("mail_lead") >= SAME_ITEMS or value("network_lift") > 3.0
+    school = value("mail_lead") >= SAME_ITEMS or value("network_pooled") >= SAME_ITEMS
     house = value("network_lead") >= SAME_ITEMS or value("mail_lead") >= MOST
     one_client = value("client_lead") >= SAME_ITEMS
     kinds = (

@@ -147,8 +147,8 @@ class Judge:
         """Run the steps."""
         survey, settings = self.survey, self._settings
         if not len(survey):
-            return Judgement((), self._given or fit(survey, name=_own), 0)
-        baseline = self._given or fit(survey, name=_own)
+            return Judgement((), self._given or self._fitted(None), 0)
+        baseline = self._given or self._fitted(None)
         campaigns: list[Judged] = []
         for _ in range(ROUNDS):
             known = len(campaigns)
@@ -158,7 +158,7 @@ class Judge:
             if self._given is not None or len(campaigns) == known:
                 break
             self._keep_out(campaigns)
-            baseline = fit(survey, name=_own, ordinary=self._untouched())
+            baseline = self._fitted(self._untouched())
         tested = self._tested(judged)
         return Judgement((*judged, *self._cleared(beside, tested)), beside, tested)
 
@@ -322,7 +322,7 @@ class Judge:
     ) -> Judged | None:
         if len(rows) < LEAST_EXCHANGES:
             return None
-        figures, _ = self._surveyor.one(rows)
+        figures, _ = self._surveyor.one(rows, self.survey.names[self.survey.family[stream]])
         return Judged(stream, rows, membership, figures, baseline.score(figures, self._settings.without), Verdict.WATCH)
 
     def _as_good(self, wider: Judged, narrower: Judged) -> bool:
@@ -332,6 +332,10 @@ class Judge:
     def _holds(self, scores: Scores, total: float) -> bool:
         side = self._settings.side
         return bool(scores.content[0] >= side and scores.coordination[0] >= side and scores.total[0] >= total)
+
+    def _fitted(self, ordinary: NDArray[np.bool_] | None) -> Baseline:
+        """The log's own baseline."""
+        return fit(self.survey, name=_own, ordinary=ordinary, without=self._settings.without)
 
     def _untouched(self) -> NDArray[np.bool_]:
         """Streams that hardly any accused account is in."""
@@ -378,7 +382,7 @@ class Judge:
     def _held_against(self, cohorts: list[Judged]) -> tuple[list[Judged], Baseline]:
         """Steps 6 and 7: joined, scored by a baseline that none of them is in, decided."""
         self._keep_out(cohorts)
-        baseline = self._given or fit(self.survey, name=_own, ordinary=self._untouched())
+        baseline = self._given or self._fitted(self._untouched())
         joined = self._joined([self._scored(cohort, baseline) for cohort in cohorts], baseline)
         return list(self._decided(joined, self._tested(joined))), baseline
 

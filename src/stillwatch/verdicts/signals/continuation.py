@@ -37,4 +37,5 @@ SIGNAL = Signal(
     read=read,
     says=says,
     most=8.0,
+    absence=0.0,
 )

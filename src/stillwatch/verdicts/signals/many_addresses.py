@@ -39,4 +39,5 @@ SIGNAL = Signal(
     needs=(("ip", "ja4", "user_agent"),),
     read=read,
     says=says,
+    absence=0.0,
 )

@@ -36,4 +36,5 @@ SIGNAL = Signal(
     needs=(("top_logprobs", "logit_bias"), ("max_tokens",)),
     read=read,
     says=says,
+    absence=0.0,
 )

@@ -34,4 +34,5 @@ SIGNAL = Signal(
     read=read,
     says=says,
     most=3.0,
+    absence=0.0,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stillwatch.stats import proportion_margin
 from stillwatch.verdicts.evidence import Family
-from stillwatch.verdicts.signals.signal import Signal, exactly, first
+from stillwatch.verdicts.signals.signal import Signal, first
 
 if TYPE_CHECKING:
     from stillwatch.cohorts.survey import Figures
@@ -13,15 +14,14 @@ if TYPE_CHECKING:
 
 
 def read(figures: Figures) -> Reading:
-    """Log2 of the chance that two of its accounts agree, over that of any two accounts of the log."""
-    lift = figures["card_lift"]
-    return lift, exactly(lift)
+    """Share of customers that pay by the same means as others, more of them than chance has it."""
+    pooled = figures["card_pooled"]
+    return pooled, proportion_margin(pooled, figures["customers"])
 
 
 def says(figures: Figures) -> str:
     """In words."""
-    times = 2 ** first(figures, "card_lift")
-    return f"two of its accounts share a means of payment {times:,.0f} times as often as any two accounts"
+    return f"{100 * first(figures, 'card_pooled'):.0f} % of its {first(figures, 'customers'):,.0f} customers pay by a means that others of them pay by too"
 
 
 SIGNAL = Signal(
@@ -29,9 +29,10 @@ SIGNAL = Signal(
     family=Family.LINKAGE,
     question="Are accounts paid for by the same cards?",
     innocent_reading="a company that pays for its teams, a family, a reseller of gift cards",
-    source="coincidence lift as a match weight (Fellegi and Sunter, JASA 64, 1969)",
+    source="agreement beyond chance as in record linkage (Fellegi and Sunter, JASA 64, 1969)",
     needs=(("payment",),),
     read=read,
     says=says,
     most=6.0,
+    absence=0.0,
 )

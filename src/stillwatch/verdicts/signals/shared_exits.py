@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stillwatch.stats import proportion_margin
 from stillwatch.verdicts.evidence import Family
-from stillwatch.verdicts.signals.signal import Signal, exactly, first
+from stillwatch.verdicts.signals.signal import Signal, first
 
 if TYPE_CHECKING:
     from stillwatch.cohorts.survey import Figures
@@ -13,15 +14,14 @@ if TYPE_CHECKING:
 
 
 def read(figures: Figures) -> Reading:
-    """Log2 of the chance that two of its accounts agree, over that of any two accounts of the log."""
-    lift = figures["network_lift"]
-    return lift, exactly(lift)
+    """Share of customers that come from the same network as others, more of them than chance has it."""
+    pooled = figures["network_pooled"]
+    return pooled, proportion_margin(pooled, figures["customers"])
 
 
 def says(figures: Figures) -> str:
     """In words."""
-    times = 2 ** first(figures, "network_lift")
-    return f"two of its accounts use the same network {times:,.0f} times as often as any two accounts"
+    return f"{100 * first(figures, 'network_pooled'):.0f} % of its {first(figures, 'customers'):,.0f} customers come from a network that others of them come from too"
 
 
 SIGNAL = Signal(
@@ -29,9 +29,10 @@ SIGNAL = Signal(
     family=Family.LINKAGE,
     question="Do accounts come from the same networks?",
     innocent_reading="an office, a campus, a VPN provider, a mobile carrier",
-    source="coincidence lift as a match weight (Fellegi and Sunter, JASA 64, 1969)",
+    source="agreement beyond chance as in record linkage (Fellegi and Sunter, JASA 64, 1969)",
     needs=(("ip",),),
     read=read,
     says=says,
     most=6.0,
+    absence=0.0,
 )

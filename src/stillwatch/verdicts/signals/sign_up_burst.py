@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stillwatch.stats import proportion_margin
 from stillwatch.verdicts.evidence import Family
-from stillwatch.verdicts.signals.signal import Signal, exactly, first
+from stillwatch.verdicts.signals.signal import Signal, first
 
 if TYPE_CHECKING:
     from stillwatch.cohorts.survey import Figures
@@ -13,15 +14,17 @@ if TYPE_CHECKING:
 
 
 def read(figures: Figures) -> Reading:
-    """Log2 of the chance that two of its accounts agree, over that of any two accounts of the log."""
-    lift = figures["born_lift"]
-    return lift, exactly(lift)
+    """Largest share of customers that were opened within half a day."""
+    share = figures["burst"]
+    return share, proportion_margin(share, figures["customers"])
 
 
 def says(figures: Figures) -> str:
     """In words."""
-    times = 2 ** first(figures, "born_lift")
-    return f"two of its accounts were opened in the same six hours {times:,.0f} times as often as any two accounts"
+    return (
+        f"{100 * first(figures, 'burst'):.0f} % of its {first(figures, 'customers'):,.0f} customers were opened within "
+        "twelve hours"
+    )
 
 
 SIGNAL = Signal(
@@ -29,9 +32,10 @@ SIGNAL = Signal(
     family=Family.LINKAGE,
     question="Were accounts opened together?",
     innocent_reading="a launch, a course, a team that is taken on, a press report",
-    source="coincidence lift as a match weight (Fellegi and Sunter, JASA 64, 1969)",
+    source="scan statistic (Naus, JASA 60, 1965)",
     needs=(("created_at",),),
     read=read,
     says=says,
     most=3.0,
+    absence=0.0,
 )

@@ -40,6 +40,8 @@ class Signal:
         most: bits that it can give at most.
         absence: bits that it can take at most. An operator can avoid most signs, so that a missing one takes 1 bit;
             what contradicts one operator takes more.
+        alternative: one of several things that an operator may be after. Evidence of any of them counts, less what
+            looking for each of them costs.
 
     """
 
@@ -53,6 +55,7 @@ class Signal:
     says: Callable[[Figures], str]
     most: float = 6.0
     absence: float = 1.0
+    alternative: bool = False
 
     def guilt(self, figures: Figures) -> NDArray[np.float64]:
         """What speaks for one operator at the least; NaN where the log cannot tell."""

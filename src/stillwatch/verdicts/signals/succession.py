@@ -36,4 +36,5 @@ SIGNAL = Signal(
     needs=(("time",),),
     read=read,
     says=says,
+    absence=0.0,
 )

@@ -45,4 +45,5 @@ SIGNAL = Signal(
     needs=(("status", "finish_reason"), ("prompt",)),
     read=read,
     says=says,
+    absence=0.0,
 )

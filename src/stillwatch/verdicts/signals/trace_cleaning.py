@@ -34,5 +34,7 @@ SIGNAL = Signal(
     needs=(("prompt", "system"),),
     read=read,
     says=says,
-    most=2.5,
+    most=6.0,
+    absence=0.0,
+    alternative=True,
 )
