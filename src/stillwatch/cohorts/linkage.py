@@ -36,6 +36,8 @@ FIGURES = (
     "fresh",  # share of accounts opened less than 3 days before their first exchange
 )
 COLUMN = {name: index for index, name in enumerate(FIGURES)}
+_LEAD, _TOLD = COLUMN["card_lead"], COLUMN["card_told"]  # of the first kind; the others follow
+_CUSTOMERS, _BURST, _UNVERIFIED, _FRESH = (COLUMN[name] for name in ("customers", "burst", "unverified", "fresh"))
 BURST = 12 * 3600.0
 FRESH = 3 * 86400.0
 BROUGHT = {
@@ -137,37 +139,36 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
         begun: its first exchange, s since 1970.
         figures: written to.
     """
-    kinds, pooled = len(values), len(customer)
     for stream in range(len(bounds) - 1):
         accounts = bearers[bounds[stream] : bounds[stream + 1]]
         size = len(accounts)
         line = figures[stream]
         line[:] = math.nan
         own = np.empty(size, np.uint64)
-        for kind in range(kinds):
+        for kind in range(len(values)):
             told = 0
             for who in accounts:
                 value = values[kind, who]
                 if value != 0:
                     own[told] = value
                     told += 1
-            line[pooled + kinds + kind] = told / size
+            line[_TOLD + kind] = told / size
             if told >= 2:
-                line[pooled + kind] = _longest(np.sort(own[:told])) / size
-        for kind in range(pooled):
+                line[_LEAD + kind] = _longest(np.sort(own[:told])) / size
+        for kind in range(len(customer)):
             line[kind] = _pooled(accounts, values[kind], customer[kind], share[kind])
         alone = _first_of_each(accounts, customer[1])
-        line[pooled + 2 * kinds] = len(alone)
-        line[pooled + 2 * kinds + 1] = _burst(alone, created)
+        line[_CUSTOMERS] = len(alone)
+        line[_BURST] = _burst(alone, created)
         unverified = fresh = dated = 0
         for who in accounts:
             unverified += not verified[who]
             if not math.isnan(created[who]):
                 dated += 1
                 fresh += begun[who] - created[who] < FRESH
-        line[pooled + 2 * kinds + 2] = unverified / size
+        line[_UNVERIFIED] = unverified / size
         if dated > 0:
-            line[pooled + 2 * kinds + 3] = fresh / dated
+            line[_FRESH] = fresh / dated
 
 
 @compiled

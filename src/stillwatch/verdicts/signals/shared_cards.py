@@ -21,7 +21,8 @@ def read(figures: Figures) -> Reading:
 
 def says(figures: Figures) -> str:
     """In words."""
-    return f"{100 * first(figures, 'card_pooled'):.0f} % of its {first(figures, 'customers'):,.0f} customers pay by a means that others of them pay by too"
+    pooled, customers = 100 * first(figures, "card_pooled"), first(figures, "customers")
+    return f"{pooled:.0f} % of its {customers:,.0f} customers pay by a means that others of them pay by too"
 
 
 SIGNAL = Signal(

@@ -21,7 +21,8 @@ def read(figures: Figures) -> Reading:
 
 def says(figures: Figures) -> str:
     """In words."""
-    return f"{100 * first(figures, 'network_pooled'):.0f} % of its {first(figures, 'customers'):,.0f} customers come from a network that others of them come from too"
+    pooled, customers = 100 * first(figures, "network_pooled"), first(figures, "customers")
+    return f"{pooled:.0f} % of its {customers:,.0f} customers come from a network that others of them come from too"
 
 
 SIGNAL = Signal(

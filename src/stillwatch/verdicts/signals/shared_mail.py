@@ -21,7 +21,8 @@ def read(figures: Figures) -> Reading:
 
 def says(figures: Figures) -> str:
     """In words."""
-    return f"{100 * first(figures, 'mail_pooled'):.0f} % of its {first(figures, 'customers'):,.0f} customers have a mail domain that others of them have too, beyond chance"
+    pooled, customers = 100 * first(figures, "mail_pooled"), first(figures, "customers")
+    return f"{pooled:.0f} % of its {customers:,.0f} customers have the mail domain of others, beyond chance"
 
 
 SIGNAL = Signal(
