@@ -68,6 +68,51 @@ def family_streams(population: Population, family: str) -> Streams:
     return Streams(family, *_cut(marks[order], rows[order], account, LEAST_ACCOUNTS, LEAST_EXCHANGES))
 
 
+def bearing(
+    population: Population, family: str, marks: NDArray[np.uint64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Exchanges that bear some different marks of one family: rows, ascending inside a mark, and their bounds."""
+    slots = np.full(1 << (4 * len(marks)).bit_length(), -1, np.int32)
+    _place(marks, slots)
+    found = [_borne(layer, marks, slots) for layer in population.layers(family)]
+    rows, which = np.concatenate([rows for rows, _ in found]), np.concatenate([which for _, which in found])
+    order = np.lexsort((rows, which))
+    rows, which = rows[order], which[order]
+    fresh = np.r_[True, (rows[1:] != rows[:-1]) | (which[1:] != which[:-1])] if len(rows) else np.empty(0, np.bool_)
+    return rows[fresh], np.searchsorted(which[fresh], np.arange(len(marks) + 1)).astype(np.int64)
+
+
+@compiled
+def _place(marks: np.ndarray, slots: np.ndarray) -> None:
+    """Fill a hash table of marks: each slot holds a mark's place, or -1."""
+    mask = np.uint64(len(slots) - 1)
+    for place in range(len(marks)):
+        slot = np.int64(mixed(marks[place]) & mask)
+        while slots[slot] >= 0:
+            slot = (slot + 1) % len(slots)
+        slots[slot] = place
+
+
+@compiled
+def _borne(layer: np.ndarray, marks: np.ndarray, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that bear any of the marks, and which."""
+    mask = np.uint64(len(slots) - 1)
+    rows, which = np.empty(len(layer), np.int64), np.empty(len(layer), np.int32)
+    count = 0
+    for row in range(len(layer)):
+        if layer[row] == 0:
+            continue
+        slot = np.int64(mixed(layer[row]) & mask)
+        while slots[slot] >= 0:
+            if marks[slots[slot]] == layer[row]:
+                rows[count] = row
+                which[count] = slots[slot]
+                count += 1
+                break
+            slot = (slot + 1) % len(slots)
+    return rows[:count].copy(), which[:count].copy()
+
+
 @compiled
 def _count(
     marks: np.ndarray, account: np.ndarray, last: np.ndarray, accounts: np.ndarray, exchanges: np.ndarray

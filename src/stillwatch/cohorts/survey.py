@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.cohorts import linkage, measures
-from stillwatch.cohorts.streams import STREAM_FAMILIES, Streams, family_streams
+from stillwatch.cohorts.streams import STREAM_FAMILIES, Streams, bearing, family_streams
 from stillwatch.compiled import compiled
-from stillwatch.marks.families import ACCOUNT_MARKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -187,20 +186,33 @@ class Surveyor:
             return self.population.account_mark(name)
         return linkage.usual_values(self.population, name)
 
-    def rows(self, family: str, mark: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    def rows(self, family: str, mark: int, among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Exchanges that bear a mark, of the accounts for which `among` is true."""
-        population = self.population
-        if family in ACCOUNT_MARKS:
-            own = population.account_mark(family)
-            bears = (own == mark) if own.ndim == 1 else (own == mark).any(axis=1)
-            if among is not None:
-                bears = bears & among
-            return _ranges(population.edges, np.flatnonzero(bears))
-        marks = population.mark(family)
-        hit = (marks == mark) if marks.ndim == 1 else (marks == mark).any(axis=1)
-        if among is not None:
-            hit &= among[population.columns["account"]]
-        return np.flatnonzero(hit)
+        rows, _ = bearing(self.population, family, np.array([mark], np.uint64))
+        return np.asarray(rows[among[self.population.columns["account"][rows]]])
+
+    def left(self, survey: Survey, streams: NDArray[np.int64], among: NDArray[np.bool_]) -> Figures:
+        """Measure streams of a survey again, as if only the accounts for which `among` is true were in the log.
+
+        NaN all along where none of these bears the mark.
+        """
+        measured = np.full((len(streams), len(measures.MEASURES)), np.nan)
+        linked = np.full((len(streams), len(linkage.FIGURES)), np.nan)
+        account = self.population.columns["account"]
+        for number in np.unique(survey.family[streams]):
+            own = np.flatnonzero(survey.family[streams] == number)
+            family = survey.names[number]
+            rows, bounds = bearing(self.population, family, survey.mark[streams[own]])
+            which = np.repeat(np.arange(len(own)), np.diff(bounds))
+            kept = among[account[rows]]
+            rows, which = rows[kept], which[kept]
+            some, bounds = _bounds(which)
+            fresh = np.r_[True, (which[1:] != which[:-1]) | (account[rows][1:] != account[rows][:-1])][: len(rows)]
+            _, bearer_bounds = _bounds(which[fresh])
+            figures = self.measure(rows, bounds, account[rows][fresh].astype(np.int32), bearer_bounds)
+            figures = _not_brought(family, figures)
+            measured[own[some]], linked[own[some]] = figures.measured, figures.linked
+        return Figures(measured, linked)
 
     def one(self, rows: NDArray[np.int64], family: str) -> tuple[Figures, NDArray[np.int32]]:
         """Measure one stream given by its rows (ascending) and the family of its mark; also its accounts."""
@@ -216,11 +228,10 @@ def _not_brought(family: str, figures: Figures) -> Figures:
     return figures
 
 
-def _ranges(edges: NDArray[np.int64], accounts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows of some accounts, ascending."""
-    if not len(accounts):
-        return np.empty(0, np.int64)
-    return np.concatenate([np.arange(edges[account], edges[account + 1]) for account in accounts])
+def _bounds(which: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which numbers occur in an ascending column, and where each begins and ends."""
+    some, starts = np.unique(which, return_index=True)
+    return some, np.r_[starts, len(which)].astype(np.int64)
 
 
 def _without_rows(found: Streams) -> Streams:

@@ -167,11 +167,7 @@ class Judge:
     def _accuse(self, baseline: Baseline, scores: Scores) -> list[Judged]:
         """Steps 2 to 5."""
         survey, settings = self.survey, self._settings
-        strong = np.flatnonzero(
-            (scores.content >= settings.side)
-            & (scores.coordination >= settings.side)
-            & (scores.total >= settings.watch)
-        )
+        strong = np.flatnonzero(self._strong(scores))
         strong = strong[np.lexsort((-survey.figures["exchanges"][strong], -scores.total[strong]))]
         candidates = survey.pick(strong)
         accused: list[Judged] = []
@@ -179,15 +175,27 @@ class Judge:
         for place in range(len(strong)):
             if spent[place]:
                 continue
+            known = len(accused)
             views = self._views(place, candidates, scores, ~spent)
             spent[views] = True
             for cohort in self._best([int(strong[view]) for view in views], scores, baseline):
                 whole = self._completed(cohort, baseline)
                 accused.append(whole)
                 self._out[whole.members] = True
-            # what has lost half its accounts to a finding is a view of it
-            spent |= candidates.counts(self._out) > 0.5 * candidates.sizes
+            if len(accused) > known:
+                # what has lost half its accounts to a finding is a view of it; what has lost some must hold without
+                lost = candidates.counts(self._out)
+                spent |= lost > 0.5 * candidates.sizes
+                rest = np.flatnonzero(~spent & (lost > 0))
+                figures = self._surveyor.left(survey, strong[rest], ~self._out)
+                spent[rest] = ~self._strong(baseline.score(figures, settings.without))
         return accused
+
+    def _strong(self, scores: Scores) -> NDArray[np.bool_]:
+        """Which streams have evidence on both sides, and enough in all to be watched."""
+        side = self._settings.side
+        both = (scores.content >= side) & (scores.coordination >= side)
+        return np.asarray(both & (scores.total >= self._settings.watch))
 
     def _views(self, place: int, candidates: Candidates, scores: Scores, open_: NDArray[np.bool_]) -> list[int]:
         """Ever wider views of one cohort, widest first: each holds most of the last, and is the strongest that does."""
@@ -227,7 +235,7 @@ class Judge:
         held = []
         for part in self._parts(accounts):
             cohort = self._measured(stream, part, baseline)
-            if cohort is not None and self._holds(cohort.scores, self._settings.watch):
+            if cohort is not None and self._strong(cohort.scores).all():
                 held.append(cohort)
         return held
 
@@ -327,11 +335,7 @@ class Judge:
 
     def _as_good(self, wider: Judged, narrower: Judged) -> bool:
         """Whether a cohort may be replaced by a wider one."""
-        return _as_strong(wider.scores, narrower.scores) and self._holds(wider.scores, self._settings.watch)
-
-    def _holds(self, scores: Scores, total: float) -> bool:
-        side = self._settings.side
-        return bool(scores.content[0] >= side and scores.coordination[0] >= side and scores.total[0] >= total)
+        return _as_strong(wider.scores, narrower.scores) and bool(self._strong(wider.scores).all())
 
     def _fitted(self, ordinary: NDArray[np.bool_] | None) -> Baseline:
         """The log's own baseline."""
