@@ -361,7 +361,7 @@ def test_the_page_says_of_each_signal_what_the_code_says(one: Signal) -> None:
         f"Innocent reading: {one.innocent_reading}.",
         f"Source: {one.source}.",
         f"Needs: {needs_in_words(one)}.",
-        f"Bits: {one.most:g} at most, -{one.absence:g} at least.",
+        f"Bits: {one.most:g} at most, {0 - one.absence:g} at least.",
     ):
         assert " ".join(part.split()) in text
     assert "Measured as" in text
