@@ -300,6 +300,15 @@ def test_what_is_as_frequent_in_the_log_is_no_sharing() -> None:
     assert figures_of(rare, range(60))["mail_pooled"] == 1
 
 
+@pytest.mark.parametrize(("met", "share"), [(4, 0.0), (5, 5 / KEYS)])
+def test_chance_ends_three_standard_deviations_above_what_the_log_has(met: int, share: float) -> None:
+    # 11 of 440 accounts have one domain, so that 40 of them would have it once, give or take 1
+    mail = 1 + np.arange(KEYS + TOWN)
+    mail[:met] = mail[KEYS : KEYS + 11 - met] = 9999
+    log = known(KEYS + TOWN, card=1 + np.arange(KEYS + TOWN), mail=mail)
+    assert figures_of(log, range(KEYS))["mail_pooled"] == pytest.approx(share)
+
+
 # ---- when they were opened
 
 
