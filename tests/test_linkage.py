@@ -1,11 +1,10 @@
-"""What accounts share behind the scenes, held against counts of pairs."""
+"""What accounts share behind the scenes, held against counts of customers written from the definitions."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,118 +12,334 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.digests import DAY, START, accounts_of, columns_of, population_of
 
-from stillwatch.cohorts.linkage import BORN_BIN, COLUMN, FIGURES, FRESH, KINDS, attributes, chance, link, usual_values
+from stillwatch.cohorts.linkage import (
+    BROUGHT,
+    BURST,
+    COLUMN,
+    FIGURES,
+    FRESH,
+    KINDS,
+    POOLED,
+    attributes,
+    customers,
+    link,
+    shares,
+    usual_values,
+)
+from stillwatch.cohorts.streams import STREAM_FAMILIES
 
 if TYPE_CHECKING:
     import random
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
+
+APART = 1000  # values of different kinds differ, as hashes do
+HOUR = 3600.0
 
 
-def linked(
-    values: NDArray[np.uint64],
-    streams: list[list[int]],
-    *,
-    verified: NDArray[np.bool_] | None = None,
-    created: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:
-    count = values.shape[1]
+class Known(NamedTuple):
+    """What is known of a log's accounts."""
+
+    values: NDArray[np.uint64]
+    verified: NDArray[np.bool_]
+    created: NDArray[np.float64]
+    begun: NDArray[np.float64]
+
+    def renumbered(self, numbers: list[int]) -> Known:
+        """The same where account k is account numbers[k]."""
+        order = np.argsort(numbers)
+        return Known(self.values[:, order], self.verified[order], self.created[order], self.begun[order])
+
+
+def known(count: int, verified: ArrayLike = False, created: ArrayLike = math.nan, **values: ArrayLike) -> Known:
+    """`count` accounts of which nothing is known but this."""
+    every = [np.broadcast_to(np.asarray(values.get(kind, 0)), count).astype(np.uint64) for kind in KINDS]
+    return Known(
+        np.stack([np.where(told != 0, told + np.uint64(APART * place), 0) for place, told in enumerate(every)]),
+        np.broadcast_to(np.asarray(verified), count).astype(np.bool_),
+        np.broadcast_to(np.asarray(created), count).astype(np.float64),
+        np.full(count, START),
+    )
+
+
+def linked(log: Known, streams: list[list[int]]) -> NDArray[np.float64]:
     figures = np.empty((len(streams), len(FIGURES)))
     bearers = np.array([account for stream in streams for account in stream], np.int32)
     bounds = np.r_[0, np.cumsum([len(stream) for stream in streams])].astype(np.int64)
+    customer = customers(log.values, log.verified)
     link(
-        bearers, bounds, values, chance(values),
-        np.zeros(count, np.bool_) if verified is None else verified,
-        np.full(count, np.nan) if created is None else created,
-        np.full(count, START), figures,
+        bearers, bounds, log.values, customer, shares(log.values, customer), log.verified, log.created, log.begun,
+        figures,
     )  # fmt: skip
     return figures
 
 
-def figure(line: NDArray[np.float64], name: str) -> float:
-    return float(line[COLUMN[name]])
+def figures_of(log: Known, stream: list[int] | range) -> dict[str, float]:
+    line = linked(log, [list(stream)])[0]
+    return {name: float(line[index]) for name, index in COLUMN.items()}
 
 
-def agreeing(values: list[int]) -> int:
-    return sum(one == other for one, other in combinations(values, 2))
+# ---- the reference
+
+
+def whose(log: Known, account: int, kind: str) -> tuple[str, int]:
+    """The customer that an account is where a kind is compared."""
+    card, organization, network = (
+        int(log.values[KINDS.index(name), account]) for name in ("card", "organization", "network")
+    )
+    if log.verified[account] and organization:
+        return "organization", organization
+    payers = [
+        int(log.values[KINDS.index("organization"), other])
+        for other in range(len(log.verified))
+        if log.verified[other] and card and log.values[0, other] == card
+    ]
+    if any(payers):
+        return "organization", min(payer for payer in payers if payer)
+    other = network if kind == "card" else card
+    return (kind, other) if other else ("account", account)
+
+
+def pooled(log: Known, stream: list[int], kind: str) -> float:
+    """Share of customers whose value others of the stream have too, more of them than chance has it."""
+    place = KINDS.index(kind)
+
+    def bearers(accounts: list[int] | range) -> Counter[int]:
+        told = {(int(log.values[place, one]), whose(log, one, kind)) for one in accounts if log.values[place, one]}
+        return Counter(value for value, _ in told)
+
+    own, everyone = bearers(stream), bearers(range(len(log.verified)))
+    if own.total() < 2:
+        return math.nan
+    shared = 0
+    for value, met in own.items():
+        expected = own.total() * (everyone[value] / everyone.total())
+        if met > 1 and met - expected > 3 * math.sqrt(expected):
+            shared += met
+    return shared / own.total()
+
+
+def burst(opened: list[float]) -> float:
+    """Largest share of moments that lie within half a day from one of them."""
+    if len(opened) < 2:
+        return math.nan
+    return max(sum(first <= other <= first + BURST for other in opened) for first in opened) / len(opened)
+
+
+def reference(log: Known, stream: list[int]) -> dict[str, float]:
+    made = {f"{kind}_pooled": pooled(log, stream, kind) for kind in POOLED}
+    for kind, column in zip(KINDS, log.values[:, stream].tolist(), strict=True):
+        told = [value for value in column if value]
+        made[f"{kind}_told"] = len(told) / len(stream)
+        made[f"{kind}_lead"] = max(Counter(told).values()) / len(stream) if len(told) > 1 else math.nan
+    opened: dict[object, list[float]] = {}
+    for account in stream:
+        opened.setdefault(whose(log, account, "mail"), []).append(float(log.created[account]))
+    firsts = [float(np.nanmin(own)) for own in opened.values() if not np.isnan(own).all()]
+    dated = [one for one in stream if not math.isnan(log.created[one])]
+    made["customers"] = len(opened)
+    made["burst"] = burst(firsts)
+    made["unverified"] = sum(not log.verified[one] for one in stream) / len(stream)
+    fresh = sum(log.begun[one] - log.created[one] < FRESH for one in dated)
+    made["fresh"] = fresh / len(dated) if dated else math.nan
+    return made
 
 
 @st.composite
-def attributed(draw: st.DrawFn) -> tuple[NDArray[np.uint64], list[int]]:
-    count = draw(st.integers(2, 25))
+def logs(draw: st.DrawFn) -> tuple[Known, list[int]]:
+    """Small logs of every texture: cards and networks of few or many, hardly anybody or most verified, dated or not."""
+    count = draw(st.integers(1, 30))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    kinds = [rng.integers(0, draw(st.sampled_from([1, 2, 4, 100])) + 1, count) for _ in KINDS]
+    values = {kind: rng.integers(0, draw(st.sampled_from([1, 2, 4, 100])) + 1, count) for kind in KINDS}
+    created = START - rng.uniform(0, draw(st.sampled_from([0.2, 1.0, 30.0])), count) * DAY
+    if draw(st.booleans()):
+        created = np.floor(created / HOUR) * HOUR  # told to the hour: ties, and moments exactly half a day apart
+    created[rng.random(count) < draw(st.sampled_from([0.0, 0.3, 1.0]))] = np.nan
+    verified = rng.random(count) < draw(st.sampled_from([0.0, 0.3, 1.0]))
     stream = sorted(draw(st.sets(st.integers(0, count - 1), min_size=1)))
-    return np.stack(kinds).astype(np.uint64), stream
+    return known(count, verified, created, **values), stream
 
 
-@given(attributed())
+# ---- laws
+
+
+@given(logs())
+@settings(max_examples=200, deadline=None)
+def test_every_figure_is_what_its_definition_says(made: tuple[Known, list[int]]) -> None:
+    log, stream = made
+    found, expected = figures_of(log, stream), reference(log, stream)
+    assert set(expected) == set(FIGURES)
+    for name in FIGURES:
+        assert found[name] == pytest.approx(expected[name], nan_ok=True), name
+
+
+@given(logs(), st.randoms(use_true_random=False))
 @settings(max_examples=100, deadline=None)
-def test_every_figure_is_what_its_definition_says(made: tuple[NDArray[np.uint64], list[int]]) -> None:
-    values, stream = made
-    line = linked(values, [stream])[0]
-    for kind, name in enumerate(KINDS):
-        everyone = [value for value in values[kind].tolist() if value]
-        own = [value for value in values[kind, stream].tolist() if value]
-        assert figure(line, f"{name}_told") == pytest.approx(len(own) / len(stream))
-        base = (agreeing(everyone) + 1) / (math.comb(len(everyone), 2) + 1) if len(everyone) > 1 else 1.0
-        if len(own) < 2:
-            assert math.isnan(figure(line, f"{name}_lift"))
-            assert math.isnan(figure(line, f"{name}_lead"))
-            continue
-        rate = (agreeing(own) + base) / (math.comb(len(own), 2) + 1)
-        assert figure(line, f"{name}_lift") == pytest.approx(math.log2(rate / base))
-        assert figure(line, f"{name}_lead") == pytest.approx(Counter(own).most_common(1)[0][1] / len(stream))
-
-
-@given(attributed(), st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
-def test_renumbering_accounts_changes_nothing(
-    made: tuple[NDArray[np.uint64], list[int]], shuffler: random.Random
-) -> None:
-    values, stream = made
-    numbers = list(range(values.shape[1]))
+def test_renumbering_accounts_changes_nothing(made: tuple[Known, list[int]], shuffler: random.Random) -> None:
+    log, stream = made
+    numbers = list(range(len(log.verified)))
     shuffler.shuffle(numbers)
-    moved = np.empty_like(values)
-    moved[:, numbers] = values
-    np.testing.assert_allclose(linked(values, [stream]), linked(moved, [sorted(numbers[one] for one in stream)]))
+    moved = linked(log.renumbered(numbers), [sorted(numbers[one] for one in stream)])
+    np.testing.assert_allclose(linked(log, [stream]), moved)
 
 
 def test_streams_are_linked_each_by_itself() -> None:
     rng = np.random.default_rng(0)
-    values = rng.integers(0, 5, (len(KINDS), 40)).astype(np.uint64)
+    log = known(40, rng.random(40) < 0.3, START - rng.random(40) * DAY, **{k: rng.integers(0, 5, 40) for k in KINDS})
     streams = [list(range(10)), list(range(5, 30)), [39]]
-    together = linked(values, streams)
-    np.testing.assert_array_equal(together, np.concatenate([linked(values, [stream]) for stream in streams]))
+    together = linked(log, streams)
+    np.testing.assert_array_equal(together, np.concatenate([linked(log, [stream]) for stream in streams]))
+
+
+@given(logs())
+@settings(max_examples=50, deadline=None)
+def test_the_log_as_a_whole_shares_no_more_than_chance_has_it(made: tuple[Known, list[int]]) -> None:
+    log, _ = made
+    found = figures_of(log, range(len(log.verified)))
+    assert all(found[f"{kind}_pooled"] == 0 or math.isnan(found[f"{kind}_pooled"]) for kind in POOLED)
 
 
 def test_what_nobody_told_is_not_known() -> None:
-    line = linked(np.zeros((len(KINDS), 6), np.uint64), [list(range(6))])[0]
+    found = figures_of(known(6), range(6))
     for name in KINDS:
-        assert math.isnan(figure(line, f"{name}_lift"))
-        assert figure(line, f"{name}_told") == 0
-    assert math.isnan(figure(line, "fresh"))
-    assert figure(line, "unverified") == 1
+        assert math.isnan(found[f"{name}_lead"])
+        assert found[f"{name}_told"] == 0
+    for name in (*(f"{kind}_pooled" for kind in POOLED), "burst", "fresh"):
+        assert math.isnan(found[name]), name
+    assert found["unverified"] == 1
+    assert found["customers"] == 6
 
 
-def test_one_shared_card_among_few_is_no_burst() -> None:
-    values = np.zeros((len(KINDS), 2000), np.uint64)
-    values[0] = np.arange(1, 2001)
-    values[0, 1] = 1  # one pair in the whole log
-    one_pair = figure(linked(values, [[0, 1, 2, 3, 4, 5]])[0], "card_lift")
-    values[0, :60] = np.arange(60) // 10 + 1
-    stack = figure(linked(values, [list(range(60))])[0], "card_lift")
-    assert stack > 6
-    assert one_pair > stack  # a pair where the log has one is rarer than a stack where the log has many
-    assert 2**one_pair < math.comb(2000, 2)
+# ---- whose accounts they are
+
+TOWN, KEYS = 400, 40  # accounts of strangers, each with its own card and network, after those looked at
+
+
+def among_strangers(**own: ArrayLike) -> Known:
+    """40 accounts with these values in a log of 400 strangers."""
+    nobody = KEYS + 1 + np.arange(TOWN)
+    values = {
+        kind: np.r_[np.broadcast_to(np.asarray(own.get(kind, 0)), KEYS), nobody]
+        for kind in ("card", "network", "mail", "organization")
+    }
+    verified = np.r_[np.broadcast_to(np.asarray(own.get("verified", False)), KEYS), np.zeros(TOWN)]
+    created = np.r_[np.broadcast_to(np.asarray(own.get("created", np.nan)), KEYS), np.full(TOWN, np.nan)]
+    return known(KEYS + TOWN, verified, created, **values)
+
+
+EACH = 1 + np.arange(KEYS)  # its own
+OF_FOUR = 1 + np.arange(KEYS) % 4
+
+
+@pytest.mark.parametrize("card", [1, OF_FOUR], ids=["one customer", "four customers"])
+def test_what_one_customers_keys_share_is_not_pooled(card: ArrayLike) -> None:
+    """Keys that come from where the others of their card come from, with the mail domain of their house."""
+    found = figures_of(among_strangers(card=card, network=card, mail=card), range(KEYS))
+    assert found["customers"] == len(np.unique(card))
+    for kind in POOLED:
+        assert not found[f"{kind}_pooled"] > 0
+        assert found[f"{kind}_told"] == 1
+
+
+def test_cards_that_pay_for_accounts_of_many_networks_are_pooled() -> None:
+    found = figures_of(among_strangers(card=OF_FOUR, network=EACH), range(KEYS))
+    assert found["card_pooled"] == 1
+    assert not found["network_pooled"] > 0
+
+
+@pytest.mark.parametrize("kind", ["network", "mail"])
+def test_networks_and_domains_are_pooled_where_accounts_with_different_cards_have_them(kind: str) -> None:
+    shared = figures_of(among_strangers(card=EACH, **{kind: OF_FOUR}), range(KEYS))
+    assert shared[f"{kind}_pooled"] == 1
+    own = figures_of(among_strangers(card=EACH, **{kind: EACH}), range(KEYS))
+    assert own[f"{kind}_pooled"] == 0
+
+
+def test_a_share_counts_customers_not_accounts() -> None:
+    # 30 keys of one card, and ten cards; half of these eleven customers come from one exit
+    card = np.r_[np.full(30, 1), 2 + np.arange(10)]
+    network = np.r_[np.full(30, 1), np.full(5, 2), 3 + np.arange(5)]
+    found = figures_of(among_strangers(card=card, network=network), range(KEYS))
+    assert found["customers"] == 11
+    assert found["network_pooled"] == pytest.approx(5 / 11)
+    assert found["network_lead"] == pytest.approx(30 / 40)
+
+
+def test_accounts_of_a_verified_organization_are_one_customer() -> None:
+    verified, claimed = (
+        figures_of(
+            among_strangers(card=OF_FOUR, network=EACH, mail=1, organization=7, created=START - DAY, verified=told),
+            range(KEYS),
+        )
+        for told in (True, False)
+    )
+    assert verified["customers"] == 1
+    assert math.isnan(verified["burst"])
+    for name in ("card_pooled", "mail_pooled"):
+        assert not verified[name] > 0
+        assert claimed[name] == 1  # anybody may claim an organization
+    assert claimed["customers"] == 4
+    assert claimed["burst"] == 1
+
+
+def test_accounts_that_a_verified_organization_pays_for_are_its_own() -> None:
+    one = np.arange(KEYS) == 3  # only one of the accounts is verified, and pays with the card of all
+    log = among_strangers(card=1, network=EACH, organization=np.where(one, 7, 0), verified=one)
+    found = figures_of(log, range(KEYS))
+    assert found["customers"] == 1
+    assert not found["card_pooled"] > 0
+    without = figures_of(log, [account for account in range(KEYS) if account != 3])
+    assert without["customers"] == 1  # whoever pays need not be of the stream
+
+
+def test_what_is_as_frequent_in_the_log_is_no_sharing() -> None:
+    rng = np.random.default_rng(4)
+    log = known(2000, card=1 + np.arange(2000), mail=1 + rng.integers(0, 3, 2000))
+    assert figures_of(log, range(60))["mail_pooled"] == 0
+    rare = known(2000, card=1 + np.arange(2000), mail=np.r_[np.full(60, 9), 1 + rng.integers(0, 3, 1940)])
+    assert figures_of(rare, range(60))["mail_pooled"] == 1
+
+
+@pytest.mark.parametrize(("met", "share"), [(4, 0.0), (5, 5 / KEYS)])
+def test_chance_ends_three_standard_deviations_above_what_the_log_has(met: int, share: float) -> None:
+    # 11 of 440 accounts have one domain, so that 40 of them would have it once, give or take 1
+    mail = 1 + np.arange(KEYS + TOWN)
+    mail[:met] = mail[KEYS : KEYS + 11 - met] = 9999
+    log = known(KEYS + TOWN, card=1 + np.arange(KEYS + TOWN), mail=mail)
+    assert figures_of(log, range(KEYS))["mail_pooled"] == pytest.approx(share)
+
+
+# ---- when they were opened
+
+
+@given(st.lists(st.integers(-60, 60) | st.none(), min_size=1, max_size=40), st.integers(1, 40))
+@settings(max_examples=150, deadline=None)
+def test_a_burst_is_the_most_customers_within_half_a_day(hours: list[int | None], cards: int) -> None:
+    created = np.array([math.nan if hour is None else START + hour * HOUR for hour in hours])
+    card = np.arange(len(hours)) % cards
+    firsts = [
+        min(told)
+        for one in range(cards)
+        if (told := [moment for moment, whose in zip(created, card, strict=True) if whose == one and moment > 0])
+    ]
+    found = figures_of(known(len(hours), created=created, card=1 + card), range(len(hours)))
+    assert found["burst"] == pytest.approx(burst(firsts), nan_ok=True)
+
+
+def test_a_customer_is_opened_with_the_first_of_its_accounts() -> None:
+    created = START + np.array([9 * DAY, 0.0, 9 * DAY, 9 * DAY])
+    found = figures_of(known(4, created=created, card=[1, 1, 2, 3]), range(4))
+    assert found["burst"] == pytest.approx(2 / 3)
 
 
 def test_freshness_is_counted_from_sign_up_to_the_first_request() -> None:
-    values = np.zeros((len(KINDS), 4), np.uint64)
-    created = np.array([START - FRESH / 2, START - 2 * FRESH, np.nan, START])
-    line = linked(values, [[0, 1, 2, 3]], created=created, verified=np.array([True, False, False, False]))[0]
-    assert figure(line, "fresh") == pytest.approx(2 / 3)
-    assert figure(line, "unverified") == pytest.approx(3 / 4)
+    created = [START - FRESH / 2, START - 2 * FRESH, math.nan, START]
+    found = figures_of(known(4, [True, False, False, False], created), range(4))
+    assert found["fresh"] == pytest.approx(2 / 3)
+    assert found["unverified"] == pytest.approx(3 / 4)
+
+
+# ---- what is compared
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=9), min_size=1, max_size=6))
@@ -140,18 +355,14 @@ def test_the_usual_value_is_the_most_frequent_one_that_is_told(networks: list[li
 
 def test_attributes_stand_in_the_order_of_kinds() -> None:
     columns = columns_of([0, 0, 1], [START, START + 1, START], network=[7, 7, 8], client=[5, 5, 5])
-    known = accounts_of(
-        2, card=[1, 2], mail=[3, 0], organization=[0, 4], country=[6, 6], created=[BORN_BIN * 10 + 5, np.nan]
-    )
-    values = dict(zip(KINDS, attributes(population_of(columns, known)).tolist(), strict=True))
+    log = accounts_of(2, card=[1, 2], mail=[3, 0], organization=[0, 4])
+    values = dict(zip(KINDS, attributes(population_of(columns, log)).tolist(), strict=True))
     assert values == {
-        "card": [1, 2], "mail": [3, 0], "born": [11, 0], "organization": [0, 4], "network": [7, 8], "client": [5, 5],
-        "country": [6, 6],
+        "card": [1, 2], "mail": [3, 0], "network": [7, 8], "organization": [0, 4], "client": [5, 5],
     }  # fmt: skip
+    assert KINDS[: len(POOLED)] == POOLED
 
 
-def test_accounts_born_in_one_day_agree_by_the_six_hours() -> None:
-    created = START + np.arange(4) * DAY / 4
-    columns = columns_of(np.arange(4), np.full(4, START))
-    born = attributes(population_of(columns, accounts_of(4, created=created)))[KINDS.index("born")]
-    assert len(set(born.tolist())) == 4
+def test_what_a_mark_brings_is_a_figure_of_a_family_that_there_is() -> None:
+    assert set(BROUGHT) <= set(STREAM_FAMILIES)
+    assert {name for names in BROUGHT.values() for name in names} <= set(FIGURES)

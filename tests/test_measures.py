@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 READ = (
     "account", "second", "sketch", "prompt", "opening", "address", "client", "flags", "wants", "biased",
@@ -229,6 +229,10 @@ def shares(rows: Rows, release: float) -> dict[str, float]:
     made["log_output"] = float(np.mean([math.log2(1 + row["output_tokens"]) for row in rows]))
     made["total_output"] = sum(row["output_tokens"] for row in rows)
     made["total_input"] = sum(row["input_tokens"] for row in rows)
+    told = [row for row in rows if row["turns"] or row["flags"] & CONTINUED]
+    if len(told) >= len(rows) / 2:
+        follow_ups = [row for row in told if row["turns"] > 1 or row["flags"] & CONTINUED]
+        made["followed"] = sum(not row["flags"] & RELAYED for row in follow_ups) / len(told)
     made["pivot_base"] = len(day)
     if day:
         made["pivot"] = sum(bool(row["flags"] & NEW_MODEL) for row in day) / len(day)
@@ -281,12 +285,13 @@ def populations(draw: st.DrawFn) -> dict[str, NDArray[np.generic]]:
     sketch = leaning[account] + rng.normal(size=(size, 32))
     sketch = np.rint(127 * sketch / np.linalg.norm(sketch, axis=1, keepdims=True))
     sketch[rng.random(size) < draw(st.sampled_from([0.0, 0.3, 1.0]))] = 0
+    told = rng.random(size) < draw(st.sampled_from([0.2, 1.0]))
     return columns_of(
         account, second, prompt=prompt, sketch=sketch,
         opening=rng.integers(0, 4, size), address=rng.integers(0, 6, size), client=rng.integers(0, 2, size),
         flags=rng.integers(0, 128, size), wants=rng.integers(0, 256, (size, len(WANTS))),
         biased=rng.integers(0, 9, size), input_tokens=rng.integers(0, 5000, size),
-        output_tokens=rng.integers(0, 5000, size), turns=rng.integers(0, 9, size),
+        output_tokens=rng.integers(0, 5000, size), turns=rng.integers(0, 9, size) * told,
     )  # fmt: skip
 
 
@@ -390,6 +395,31 @@ def test_accounts_chosen_for_their_counts_have_no_spread() -> None:
     line = by_name(measured(columns_of(account, START + np.arange(70) * 500.0))[0])
     assert math.isnan(line["count_spread"])
     assert math.isnan(line["rate_spread"])
+
+
+def followed(**given: ArrayLike) -> float:
+    columns = columns_of(np.arange(60) % 6, START + np.arange(60) * 977.0, **given)
+    return by_name(measured(columns)[0])["followed"]
+
+
+def test_a_request_follows_up_if_it_is_a_later_turn_or_sends_an_answer_back() -> None:
+    place = np.arange(60)
+    assert followed(turns=1) == 0
+    assert followed(turns=np.where(place < 15, 2, 1)) == pytest.approx(0.25)
+    assert followed(turns=1, flags=np.where(place < 15, CONTINUED, 0)) == pytest.approx(0.25)
+
+
+def test_what_a_relay_deals_on_follows_up_nobody() -> None:
+    assert followed(turns=3, flags=RELAYED) == 0
+    assert followed(turns=3, flags=RELAYED | CONTINUED) == 0
+    assert followed(flags=np.where(np.arange(60) < 15, RELAYED | CONTINUED, CONTINUED)) == pytest.approx(0.75)
+
+
+def test_whether_requests_follow_up_is_not_known_where_most_tell_no_turns() -> None:
+    place = np.arange(60)
+    assert math.isnan(followed())
+    assert math.isnan(followed(turns=np.where(place < 29, 1, 0)))
+    assert followed(turns=np.where(place < 30, 1 + place % 2, 0)) == pytest.approx(0.5)  # of those that tell
 
 
 def test_no_new_model_no_pivot() -> None:

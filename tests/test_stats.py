@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwatch.stats import Reference, bits_of, false_discovery_rates, proportion_margin
+from stillwatch.stats import Reference, any_of, bits_of, false_discovery_rates, proportion_margin
 
 if TYPE_CHECKING:
     import random
@@ -51,6 +51,64 @@ def test_bits_of_meets_its_formula_and_its_limit() -> None:
 def test_so_many_bits_come_up_by_shufflerat_most_once_in_two_to_the_bits(bits: float) -> None:
     p = (np.arange(1_000_000) + 0.5) / 1_000_000
     assert (bits_of(p) >= bits).mean() <= 2.0**-bits
+
+
+# ---- any of several
+
+
+def rows_of_bits(cases: int, alternatives: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    bits = rng.uniform(-8, 10, (cases, alternatives))
+    bits[rng.random(bits.shape) < 0.2] = 0
+    return bits
+
+
+TABLES = st.builds(rows_of_bits, st.integers(0, 12), st.integers(1, 7), st.integers(0, 2**32 - 1))
+
+
+@given(TABLES)
+def test_any_of_is_the_mean_of_e_values_where_what_speaks_against_one_is_left_out(bits: np.ndarray) -> None:
+    shared = any_of(bits)
+    assert shared.shape == bits.shape
+    for row, own in zip(shared, bits.tolist(), strict=True):
+        surplus = [max(2.0**one - 1, 0.0) for one in own]
+        mean = np.log2(1 + sum(surplus) / len(surplus))
+        assert row.sum() == pytest.approx(mean)
+        assert row == pytest.approx([mean * part / sum(surplus) if sum(surplus) else 0.0 for part in surplus])
+
+
+@given(TABLES)
+def test_any_of_gives_each_no_less_than_nothing_and_all_together_no_more_than_the_best(bits: np.ndarray) -> None:
+    shared = any_of(bits)
+    assert (shared >= 0).all()
+    assert (shared[bits <= 0] == 0).all()
+    best = np.maximum(bits.max(axis=1, initial=-np.inf), 0.0)
+    assert (shared.sum(axis=1) <= best + 1e-9).all()
+    assert (shared.sum(axis=1) >= best - np.log2(bits.shape[1]) - 1e-9).all()  # what looking for each of them costs
+
+
+@given(TABLES, st.randoms(use_true_random=False))
+def test_any_of_does_not_depend_on_the_order_of_cases_or_alternatives(
+    bits: np.ndarray, shuffler: random.Random
+) -> None:
+    rows, columns = list(range(bits.shape[0])), list(range(bits.shape[1]))
+    shuffler.shuffle(rows)
+    shuffler.shuffle(columns)
+    np.testing.assert_allclose(any_of(bits[np.ix_(rows, columns)]), any_of(bits)[np.ix_(rows, columns)], atol=1e-12)
+
+
+def test_any_of_one_is_that_one_and_any_of_the_same_is_the_same() -> None:
+    assert any_of(np.array([[3.0], [-2.0]])).tolist() == [[pytest.approx(3.0)], [0.0]]
+    assert any_of(np.full((1, 4), 5.0)).sum() == pytest.approx(5.0)
+
+
+def test_any_of_comes_up_by_chance_as_seldom_as_its_bits_say() -> None:
+    rng = np.random.default_rng(2)
+    one, alike = rng.random((200_000, 5)), np.repeat(rng.random((200_000, 1)), 5, axis=1)
+    for p in (one, alike):  # whatever depends on what
+        total = any_of(bits_of(p)).sum(axis=1)
+        for bits in (1.0, 3.0, 6.0):
+            assert (total >= bits).mean() <= 2.0**-bits
 
 
 # ---- conformal p-values

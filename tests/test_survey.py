@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from tests.digests import DAY, START, accounts_of, columns_of, population_of
 
-from stillwatch.cohorts import habits
+from stillwatch.cohorts import habits, linkage
 from stillwatch.cohorts.streams import STREAM_FAMILIES, family_streams
 from stillwatch.cohorts.survey import WITHIN, Survey, Surveyor
 from stillwatch.engine.local import populate_from
@@ -87,8 +87,9 @@ def test_views_of_one_cohort_lie_under_one_leader_and_weigh_one_together() -> No
 def test_a_stream_of_the_survey_has_the_figures_it_has_alone() -> None:
     surveyor, survey = surveyed()
     for stream in range(len(survey)):
-        rows = surveyor.rows(survey.names[survey.family[stream]], int(survey.mark[stream]))
-        figures, accounts = surveyor.one(rows)
+        family = survey.names[survey.family[stream]]
+        rows = surveyor.rows(family, int(survey.mark[stream]))
+        figures, accounts = surveyor.one(rows, family)
         assert accounts.tolist() == survey.accounts(stream).tolist()
         np.testing.assert_array_equal(figures.measured[0], survey.figures.measured[stream])
         np.testing.assert_array_equal(figures.linked[0], survey.figures.linked[stream])
@@ -123,10 +124,9 @@ def test_figures_are_read_by_name() -> None:
     _, survey = surveyed()
     exchanges = survey.figures["exchanges"]
     assert (exchanges == EACH * np.diff(survey.bounds)).all()
-    lifts = survey.figures["card_lift"]
-    # two of the fleet's accounts share one of its two cards no oftener than any two accounts that tell a card
-    assert np.isnan(lifts).any()
-    assert np.nanmax(lifts) > 0.5
+    # the fleet's accounts tell two cards and no network, so that each counts as a customer of its own
+    assert np.nanmax(survey.figures["card_lead"]) == 1.0
+    assert survey.figures["accounts"].tolist() == np.diff(survey.bounds).tolist()
     last = survey.figures.pick(np.array([len(survey) - 1]))
     assert len(last) == 1
     assert last["exchanges"][0] == exchanges[-1]
@@ -182,3 +182,48 @@ def test_the_number_of_threads_leaves_no_trace() -> None:
     for name in ("family", "mark", "bearers", "bounds", "leader"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     np.testing.assert_array_equal(one.figures.measured, other.figures.measured)
+
+
+def harbour() -> Population:
+    """60 strangers, and 60 accounts with everything in common: cards, mail, networks, addresses, hour of sign-up."""
+    rng = np.random.default_rng(1)
+    count, each = 120, 10
+    shared = np.arange(count) < count // 2
+    number = np.arange(count)
+    own = np.where(shared, number % 2, number).astype(np.uint64) * np.uint64(STEP) + np.uint64(STEP)
+    account = np.repeat(number, each)
+    columns = columns_of(
+        account, START + rng.random(len(account)) * 5 * DAY, network=own[account], address=own[account] ^ np.uint64(1),
+        opening=np.where(shared, FLEET_OPENING, np.uint64(0))[account],
+    )  # fmt: skip
+    # pairs of networks and cards are not the same, so that those who share the one are different customers by the other
+    card = np.where(shared, number // 2 % 2, number).astype(np.uint64) * np.uint64(STEP) + np.uint64(STEP)
+    mail = np.where(shared, number // 4 % 2, number).astype(np.uint64) * np.uint64(STEP) + np.uint64(STEP)
+    created = np.where(shared, START - DAY, START - (2 + number) * DAY)
+    return population_of(columns, accounts_of(count, card=card, mail=mail, created=created))
+
+
+def test_what_a_streams_mark_brings_is_blank_and_nothing_else_is() -> None:
+    surveyor = Surveyor(harbour())
+    shared = np.flatnonzero(surveyor.population.columns["account"].astype(int) < 60)
+    whole = surveyor.one(shared, "opening")[0]
+    every = {name for names in linkage.BROUGHT.values() for name in names}
+    assert all(np.isfinite(whole[name]).all() for name in every)
+    for family in STREAM_FAMILIES:
+        figures = surveyor.one(shared, family)[0]
+        for name in linkage.FIGURES:
+            blank = name in linkage.BROUGHT.get(family, ())
+            np.testing.assert_array_equal(figures[name], np.nan if blank else whole[name], err_msg=f"{family} {name}")
+        np.testing.assert_array_equal(figures.measured, whole.measured)
+
+
+def test_in_a_survey_too_what_a_mark_brings_is_blank() -> None:
+    survey = Surveyor(harbour()).survey()
+    families = {survey.names[family] for family in survey.family}
+    assert {"opening", "address", "card", "mail"} <= families  # who shares a network shares an address here: one stream
+    for stream, family in enumerate(survey.names[place] for place in survey.family):
+        for name in linkage.BROUGHT.get(family, ()):
+            assert np.isnan(survey.figures[name][stream]), (family, name)
+    (opening,) = (stream for stream, place in enumerate(survey.family) if survey.names[place] == "opening")
+    for name in {name for names in linkage.BROUGHT.values() for name in names}:
+        assert np.isfinite(survey.figures[name][opening]), name

@@ -31,7 +31,7 @@ FIGURES = (
     *(f"{kind}_lead" for kind in KINDS),  # share of accounts with the most frequent value
     *(f"{kind}_told" for kind in KINDS),  # share of accounts that have a value
     "customers",  # accounts, those that one card pays for counted once
-    "burst",  # largest share of customers that were opened within BURST
+    "burst",  # largest share of customers whose first accounts were opened within BURST
     "unverified",  # share of accounts not verified
     "fresh",  # share of accounts opened less than 3 days before their first exchange
 )
@@ -73,7 +73,8 @@ def customers(values: NDArray[np.uint64], verified: NDArray[np.bool_]) -> NDArra
     card, _, network, organization, _ = values
     house = np.where(verified, organization, np.uint64(0))
     # who is paid for by a verified organization's card is that organization's, verified itself or not
-    paying = (house != 0) & (card != 0)
+    paying = np.flatnonzero((house != 0) & (card != 0))
+    paying = paying[np.argsort(house[paying], kind="stable")]  # a card of several: the same one, whoever is first
     cards, first = np.unique(card[paying], return_index=True)
     if len(cards):
         place = np.minimum(np.searchsorted(cards, card), len(cards) - 1)
@@ -157,9 +158,9 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
                 line[_LEAD + kind] = _longest(np.sort(own[:told])) / size
         for kind in range(len(customer)):
             line[kind] = _pooled(accounts, values[kind], customer[kind], share[kind])
-        alone = _first_of_each(accounts, customer[1])
-        line[_CUSTOMERS] = len(alone)
-        line[_BURST] = _burst(alone, created)
+        opened = _openings(accounts, customer[1], created)
+        line[_CUSTOMERS] = len(opened)
+        line[_BURST] = _burst(opened)
         unverified = fresh = dated = 0
         for who in accounts:
             unverified += not verified[who]
@@ -185,17 +186,19 @@ def _longest(values: np.ndarray) -> int:
 
 
 @compiled
-def _first_of_each(accounts: np.ndarray, customer: np.ndarray) -> np.ndarray:
-    """One account of every customer."""
+def _openings(accounts: np.ndarray, customer: np.ndarray, created: np.ndarray) -> np.ndarray:
+    """When every customer opened the first of its accounts, NaN where none is dated."""
     order = np.argsort(customer[accounts], kind="mergesort")
-    kept = np.empty(len(accounts), accounts.dtype)
+    opened = np.empty(len(accounts), np.float64)
     count = 0
     for place in range(len(order)):
         who = accounts[order[place]]
         if place == 0 or customer[who] != customer[accounts[order[place - 1]]]:
-            kept[count] = who
+            opened[count] = created[who]
             count += 1
-    return kept[:count]
+        elif math.isnan(opened[count - 1]) or created[who] < opened[count - 1]:
+            opened[count - 1] = created[who]
+    return opened[:count]
 
 
 @compiled
@@ -234,20 +237,14 @@ def _pooled(accounts: np.ndarray, values: np.ndarray, customer: np.ndarray, shar
 
 
 @compiled
-def _burst(accounts: np.ndarray, created: np.ndarray) -> float:
-    """Largest share of accounts that were opened within BURST."""
-    known = np.empty(len(accounts), np.float64)
-    told = 0
-    for who in accounts:
-        if not math.isnan(created[who]):
-            known[told] = created[who]
-            told += 1
-    if told < 2:
+def _burst(opened: np.ndarray) -> float:
+    """Largest share of moments within BURST."""
+    known = np.sort(opened[~np.isnan(opened)])
+    if len(known) < 2:
         return math.nan
-    known = np.sort(known[:told])
     most = first = 0
-    for last in range(told):
+    for last in range(len(known)):
         while known[last] - known[first] > BURST:
             first += 1
         most = max(most, last - first + 1)
-    return most / told
+    return most / len(known)
