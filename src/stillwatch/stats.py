@@ -39,8 +39,8 @@ def bits_of(p_value: NDArray[np.float64]) -> NDArray[np.float64]:
 def any_of(bits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Evidence that at least one of several alternatives holds, shared out over them; [cases, alternatives].
 
-    The mean of e-values is an e-value whatever depends on what (Vovk and Wang, 2021, section 3), so that a row's sum is
-    the log2 of the mean of 2^bits, and never less than 0. It is shared out in proportion to what each adds to it.
+    The mean of e-values is an e-value whatever depends on what (Vovk and Wang, 2021, section 3); a row's sum is the
+    log2 of the mean of 2^bits, each counted as 0 bits at the least. It is shared out as each adds to it.
     """
     surplus = np.maximum(np.exp2(bits) - 1.0, 0.0)
     total = surplus.sum(axis=1, keepdims=True)

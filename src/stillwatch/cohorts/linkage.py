@@ -27,16 +27,17 @@ if TYPE_CHECKING:
 KINDS = ("card", "mail", "network", "organization", "client")
 POOLED = ("card", "mail", "network")  # the first of `KINDS`
 FIGURES = (
-    *(f"{kind}_pooled" for kind in POOLED),  # share of customers whose value others have too, beyond chance
+    *(f"{kind}_pooled" for kind in POOLED),  # share of customers whose value others have too, less chance
+    *(f"{kind}_customers" for kind in POOLED),  # how many customers these are a share of
     *(f"{kind}_lead" for kind in KINDS),  # share of accounts with the most frequent value
     *(f"{kind}_told" for kind in KINDS),  # share of accounts that have a value
-    "customers",  # accounts, those that one card pays for counted once
+    "customers",  # accounts, those that one card pays for counted once: how many `burst` is a share of
     "burst",  # largest share of customers whose first accounts were opened within BURST
     "unverified",  # share of accounts not verified
     "fresh",  # share of accounts opened less than 3 days before their first exchange
 )
 COLUMN = {name: index for index, name in enumerate(FIGURES)}
-_LEAD, _TOLD = COLUMN["card_lead"], COLUMN["card_told"]  # of the first kind; the others follow
+_COUNTED, _LEAD, _TOLD = len(POOLED), COLUMN["card_lead"], COLUMN["card_told"]  # of the first kind; the others follow
 _CUSTOMERS, _BURST, _UNVERIFIED, _FRESH = (COLUMN[name] for name in ("customers", "burst", "unverified", "fresh"))
 BURST = 12 * 3600.0
 FRESH = 3 * 86400.0
@@ -47,7 +48,8 @@ BROUGHT = {
     "address": ("network_pooled",),
     "born": ("burst",),
 }
-"""Figures that a stream has by definition: accounts gathered by their card share a card. They are no evidence there."""
+"""Figures that a stream has by definition: accounts gathered by their card share a card. They are no evidence,
+unless the same accounts are gathered by another mark as well."""
 _BEYOND = 3.0  # standard deviations of a Poisson number above which a value is more frequent than chance has it
 
 
@@ -86,15 +88,17 @@ def customers(values: NDArray[np.uint64], verified: NDArray[np.bool_]) -> NDArra
     )
 
 
-def shares(values: NDArray[np.uint64], customer: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Share of the log's customers that have the value of each account; float64 [POOLED, accounts]."""
-    found = np.zeros(customer.shape)
+def bearers_of(
+    values: NDArray[np.uint64], customer: NDArray[np.uint64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How many of the log's customers have the value of each account, float64 [POOLED, accounts]; and any, [POOLED]."""
+    found, everyone = np.zeros(customer.shape), np.zeros(len(customer))
     for kind, who in enumerate(customer):
         which, place = np.unique(values[kind], return_inverse=True)
         first = np.unique(combine(values[kind], who), return_index=True)[1]
         counts = np.bincount(place[first], minlength=len(which)) * (which != 0)
-        found[kind] = (counts / max(counts.sum(), 1))[place]
-    return found
+        found[kind], everyone[kind] = counts[place], counts.sum()
+    return found, everyone
 
 
 @compiled
@@ -121,7 +125,8 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
     bounds: np.ndarray,
     values: np.ndarray,
     customer: np.ndarray,
-    share: np.ndarray,
+    borne: np.ndarray,
+    everyone: np.ndarray,
     verified: np.ndarray,
     created: np.ndarray,
     begun: np.ndarray,
@@ -134,7 +139,8 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
         bounds: stream k has bearers[bounds[k]:bounds[k + 1]].
         values: uint64 [KINDS, accounts].
         customer: uint64 [POOLED, accounts], as `customers` makes them.
-        share: float64 [POOLED, accounts], as `shares` makes them.
+        borne: float64 [POOLED, accounts], as `bearers_of` counts them.
+        everyone: float64 [POOLED], likewise.
         verified: whether each account is.
         created: when it was opened, s since 1970, NaN if unknown.
         begun: its first exchange, s since 1970.
@@ -157,7 +163,9 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
             if told >= 2:
                 line[_LEAD + kind] = _longest(np.sort(own[:told])) / size
         for kind in range(len(customer)):
-            line[kind] = _pooled(accounts, values[kind], customer[kind], share[kind])
+            line[kind], line[_COUNTED + kind] = _pooled(
+                accounts, values[kind], customer[kind], borne[kind], everyone[kind]
+            )
         opened = _openings(accounts, customer[1], created)
         line[_CUSTOMERS] = len(opened)
         line[_BURST] = _burst(opened)
@@ -202,8 +210,13 @@ def _openings(accounts: np.ndarray, customer: np.ndarray, created: np.ndarray) -
 
 
 @compiled
-def _pooled(accounts: np.ndarray, values: np.ndarray, customer: np.ndarray, share: np.ndarray) -> float:
-    """Share of customers whose value others of them have too, more than as many customers of the log would."""
+def _pooled(
+    accounts: np.ndarray, values: np.ndarray, customer: np.ndarray, borne: np.ndarray, everyone: float
+) -> tuple[float, float]:
+    """Share of customers whose value others of them have too, less what as many others of the log would; how many.
+
+    NaN where the rest of the log is smaller than the stream, so that nothing tells what chance would do.
+    """
     pairs = np.empty(len(accounts), np.uint64)  # a value and whose it is
     known = np.empty(len(accounts), accounts.dtype)
     told = 0
@@ -221,19 +234,21 @@ def _pooled(accounts: np.ndarray, values: np.ndarray, customer: np.ndarray, shar
             bearer[count] = known[order[place]]
             own[count] = values[bearer[count]]
             count += 1
-    if count < 2:
-        return math.nan
+    if count < 2 or everyone < 2 * count:
+        return math.nan, float(count)
     order = np.argsort(own[:count], kind="mergesort")
-    pooled = at = 0
+    pooled = 0.0
+    at = 0
     while at < count:
         stop = at
         while stop < count and own[order[stop]] == own[order[at]]:
             stop += 1
-        met, expected = stop - at, count * share[bearer[order[at]]]
+        met = stop - at
+        expected = count * (borne[bearer[order[at]]] - met) / (everyone - count)
         if met >= 2 and met - expected > _BEYOND * math.sqrt(expected):
-            pooled += met
+            pooled += met - expected
         at = stop
-    return pooled / count
+    return pooled / count, float(count)
 
 
 @compiled

@@ -88,6 +88,12 @@ class Survey:
         flat, cut = _picked(self.bearers, self.bounds, which)
         return Candidates(which, flat, cut)
 
+    def told(self, streams: NDArray[np.int64], figures: Figures) -> Figures:
+        """Figures of parts of some streams, without those that the streams have by definition."""
+        linked = figures.linked.copy()
+        linked[:, _BROUGHT] = np.where(np.isnan(self.figures.linked[streams][:, _BROUGHT]), np.nan, linked[:, _BROUGHT])
+        return Figures(figures.measured, linked)
+
     @property
     def weight(self) -> NDArray[np.float64]:
         """Weight of each stream where cohorts are counted: one a cohort, shared by its streams."""
@@ -130,7 +136,7 @@ class Surveyor:
         self.population = population
         self._values = linkage.attributes(population)
         self._customer = linkage.customers(self._values, population.accounts.verified)
-        self._share = linkage.shares(self._values, self._customer)
+        self._borne, self._everyone = linkage.bearers_of(self._values, self._customer)
         second = population.columns["second"]
         self._begun = second[population.edges[:-1]] if population.exchanges else second
 
@@ -175,8 +181,8 @@ class Surveyor:
         linked = np.empty((len(bounds) - 1, len(linkage.FIGURES)))
         accounts = population.accounts
         linkage.link(
-            bearers, bearer_bounds, self._values, self._customer, self._share, accounts.verified, accounts.created,
-            self._begun, linked,
+            bearers, bearer_bounds, self._values, self._customer, self._borne, self._everyone, accounts.verified,
+            accounts.created, self._begun, linked,
         )  # fmt: skip
         return Figures(measured, linked)
 
@@ -201,8 +207,7 @@ class Surveyor:
         account = self.population.columns["account"]
         for number in np.unique(survey.family[streams]):
             own = np.flatnonzero(survey.family[streams] == number)
-            family = survey.names[number]
-            rows, bounds = bearing(self.population, family, survey.mark[streams[own]])
+            rows, bounds = bearing(self.population, survey.names[number], survey.mark[streams[own]])
             which = np.repeat(np.arange(len(own)), np.diff(bounds))
             kept = among[account[rows]]
             rows, which = rows[kept], which[kept]
@@ -210,15 +215,17 @@ class Surveyor:
             fresh = np.r_[True, (which[1:] != which[:-1]) | (account[rows][1:] != account[rows][:-1])][: len(rows)]
             _, bearer_bounds = _bounds(which[fresh])
             figures = self.measure(rows, bounds, account[rows][fresh].astype(np.int32), bearer_bounds)
-            figures = _not_brought(family, figures)
             measured[own[some]], linked[own[some]] = figures.measured, figures.linked
-        return Figures(measured, linked)
+        return survey.told(streams, Figures(measured, linked))
 
-    def one(self, rows: NDArray[np.int64], family: str) -> tuple[Figures, NDArray[np.int32]]:
-        """Measure one stream given by its rows (ascending) and the family of its mark; also its accounts."""
+    def one(self, rows: NDArray[np.int64], survey: Survey, stream: int) -> Figures:
+        """Measure some exchanges (rows ascending) that bear a stream's mark, held to what that stream can tell."""
         accounts = np.unique(self.population.columns["account"][rows]).astype(np.int32)
         ends = np.array([0, len(rows)]), np.array([0, len(accounts)])
-        return _not_brought(family, self.measure(rows, ends[0], accounts, ends[1])), accounts
+        return survey.told(np.array([stream]), self.measure(rows, ends[0], accounts, ends[1]))
+
+
+_BROUGHT = sorted({linkage.COLUMN[name] for names in linkage.BROUGHT.values() for name in names})
 
 
 def _not_brought(family: str, figures: Figures) -> Figures:
@@ -261,7 +268,12 @@ def _joined(found: Sequence[tuple[Streams, Figures]]) -> Survey:
     bounds = np.r_[0, np.cumsum(sizes)]
     # the same accounts under several marks are one stream: the one with most exchanges, then of the first family
     order = np.lexsort((family, -figures["exchanges"], signature))
-    kept = np.sort(order[np.r_[True, signature[order][1:] != signature[order][:-1]]])
+    fresh = np.r_[True, signature[order][1:] != signature[order][:-1]]
+    kept = order[fresh]
+    # what one of their marks brings by definition, another of them tells
+    linked = np.fmax.reduceat(figures.linked[order], np.flatnonzero(fresh))
+    figures.linked[kept] = linked
+    kept = np.sort(kept)
     flat, cut = _picked(bearers, bounds, kept)
     leader = _leaders(flat, cut, int(bearers.max()) + 1)
     return Survey(family[kept], names, mark[kept], figures.pick(kept), flat, cut, leader)

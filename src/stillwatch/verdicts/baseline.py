@@ -30,9 +30,9 @@ SIZES = (0, 60, 250)
 FAMILY_CAP = {Family.WORK: 10.0, Family.ASKING: 6.0, Family.DEALING: 10.0, Family.LINKAGE: 10.0, Family.TAKE: 4.0}
 """Bits that one family can give: signals inside a family repeat each other, and none may carry a verdict alone."""
 
-FAMILY_FLOOR = {Family.WORK: -8.0, Family.ASKING: -1.0, Family.DEALING: -6.0, Family.LINKAGE: -1.0, Family.TAKE: -2.0}
+FAMILY_FLOOR = {Family.WORK: -8.0, Family.ASKING: 0.0, Family.DEALING: -6.0, Family.LINKAGE: 0.0, Family.TAKE: -2.0}
 """Bits that one family can take. Accounts of different people contradict one operator, and so do people's hours in
-part; that nothing is shared or asked for says little, since an operator can avoid it."""
+part; that nothing is shared or asked for says nothing, since an operator can avoid it."""
 
 
 SPREAD = 1.0  # bits of work, or of nobody following up, from which wording counts as evidence of content

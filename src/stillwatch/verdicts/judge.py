@@ -330,7 +330,7 @@ class Judge:
     ) -> Judged | None:
         if len(rows) < LEAST_EXCHANGES:
             return None
-        figures, _ = self._surveyor.one(rows, self.survey.names[self.survey.family[stream]])
+        figures = self._surveyor.one(rows, self.survey, stream)
         return Judged(stream, rows, membership, figures, baseline.score(figures, self._settings.without), Verdict.WATCH)
 
     def _as_good(self, wider: Judged, narrower: Judged) -> bool:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def read(figures: Figures) -> Reading:
-    """Share of customers that pay by the same means as others, more of them than chance has it."""
+    """Share of customers that pay by the same means as others, less what chance would make of it."""
     pooled = figures["card_pooled"]
-    return pooled, proportion_margin(pooled, figures["customers"])
+    return pooled, proportion_margin(pooled, figures["card_customers"])
 
 
 def says(figures: Figures) -> str:
     """In words."""
-    pooled, customers = 100 * first(figures, "card_pooled"), first(figures, "customers")
+    pooled, customers = 100 * first(figures, "card_pooled"), first(figures, "card_customers")
     return f"{pooled:.0f} % of its {customers:,.0f} customers pay by a means that others of them pay by too"
 
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def read(figures: Figures) -> Reading:
-    """Share of customers that come from the same network as others, more of them than chance has it."""
+    """Share of customers that come from the same network as others, less what chance would make of it."""
     pooled = figures["network_pooled"]
-    return pooled, proportion_margin(pooled, figures["customers"])
+    return pooled, proportion_margin(pooled, figures["network_customers"])
 
 
 def says(figures: Figures) -> str:
     """In words."""
-    pooled, customers = 100 * first(figures, "network_pooled"), first(figures, "customers")
+    pooled, customers = 100 * first(figures, "network_pooled"), first(figures, "network_customers")
     return f"{pooled:.0f} % of its {customers:,.0f} customers come from a network that others of them come from too"
 
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def read(figures: Figures) -> Reading:
-    """Share of customers with the mail domain of others, more of them than chance has it."""
+    """Share of customers with the mail domain of others, less what chance would make of it."""
     pooled = figures["mail_pooled"]
-    return pooled, proportion_margin(pooled, figures["customers"])
+    return pooled, proportion_margin(pooled, figures["mail_customers"])
 
 
 def says(figures: Figures) -> str:
     """In words."""
-    pooled, customers = 100 * first(figures, "mail_pooled"), first(figures, "customers")
+    pooled, customers = 100 * first(figures, "mail_pooled"), first(figures, "mail_customers")
     return f"{pooled:.0f} % of its {customers:,.0f} customers have the mail domain of others, beyond chance"
 
 

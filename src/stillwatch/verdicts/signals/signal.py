@@ -71,8 +71,3 @@ class Signal:
 def first(figures: Figures, name: str) -> float:
     """One figure of the first stream."""
     return float(figures[name][0])
-
-
-def exactly(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Margin of a value that is counted rather than estimated."""
-    return np.zeros(len(values))
