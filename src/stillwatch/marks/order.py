@@ -102,9 +102,9 @@ def _sort_piles(rows: np.ndarray, piled: np.ndarray, bounds: np.ndarray) -> None
             if place[np.int64((old[0] >> shift) & np.uint64(255))] == size:
                 continue
             total = np.int64(0)
-            for digit in range(256):
-                total += place[digit]
-                place[digit] = total - place[digit]
+            for each in range(256):
+                total += place[each]
+                place[each] = total - place[each]
             for index in range(size):
                 digit = np.int64((old[index] >> shift) & np.uint64(255))
                 new[place[digit]] = old[index]
