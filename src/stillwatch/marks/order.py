@@ -17,16 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PILE = 1 << 14  # rows of a pile: with their values twice, as much as a cache near the core holds
+_FEW = 512  # rows that are sorted by comparison: for fewer, counting bytes costs more
 _MOST_BITS = 11  # more piles than this, and dealing to them is what misses the cache
 _SIGN = np.uint64(1 << 63)
 
 
 def ascending(values: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Rows in ascending order of their values (uint64 [n]), equal ones in order of row; int64 [n]."""
-    bits = min(max((len(values) // _PILE).bit_length(), 1), _MOST_BITS)
-    rows, piled, bounds = _piles(values, bits)
-    _sort_piles(rows, piled, bounds)
-    return rows
+    return arranged(values)[0]
 
 
 def by_time(second: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -116,3 +114,17 @@ def _sort_piles(rows: np.ndarray, piled: np.ndarray, bounds: np.ndarray) -> None
         if passes % 2:
             piled[start : start + size] = spare[:size]
             rows[start : start + size] = spare_rows[:size]
+
+
+@compiled
+def arranged(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in ascending order of their values, as by `ascending`, and the values in that order."""
+    if len(values) < _FEW:
+        rows = np.argsort(values, kind="mergesort")
+        return rows, values[rows]
+    bits = 1
+    while bits < _MOST_BITS and len(values) >> bits > _PILE:
+        bits += 1
+    rows, piled, bounds = _piles(values, bits)
+    _sort_piles(rows, piled, bounds)
+    return rows, piled
