@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwatch.engine.local import AccountNumbers, known_accounts, populate_from
+from stillwatch.engine.accounts import AccountNumbers
+from stillwatch.engine.local import known_accounts, populate_from
 from stillwatch.exchanges.schema import ACCOUNT, EXCHANGE
 from stillwatch.marks.digest import NEEDED
 from stillwatch.marks.hashing import hash_strings
@@ -135,6 +136,18 @@ def test_accounts_are_numbered_as_they_come_and_ranked_by_name() -> None:
     names, rank = numbers.ranked()
     assert names.tolist() == ["a", "m", "z"]
     assert rank.tolist() == [1, 0, 2]
+
+
+@given(st.lists(st.lists(st.text(max_size=3) | st.integers(0, 6000).map(str), max_size=40), max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_any_accounts_are_numbered_as_by_a_dictionary(batches: list[list[str]]) -> None:
+    numbers, known = AccountNumbers(), dict[str, int]()
+    for batch in [[str(number) for number in range(2000)], *batches]:  # so many that the table grows with them in it
+        expected = [known.setdefault(name, len(known)) for name in batch]
+        assert numbers.number(pa.array(["", *batch], pa.string()).slice(1)).tolist() == expected
+    names, rank = numbers.ranked()
+    assert names.tolist() == sorted(known)
+    assert [names[place] for place in rank] == list(known)
 
 
 def test_a_batch_that_cannot_be_read_stops_the_run_and_leaves_no_file(tmp_path: Path) -> None:

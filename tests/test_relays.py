@@ -199,3 +199,54 @@ def test_next_to_nothing_is_no_relay(rows: int) -> None:
     relayed, group = find_relays(columns_of([0] * rows, [START] * rows, conversation=3, handle=4), rows)
     assert not relayed.any()
     assert not group.any()
+
+
+def by_hand(columns: dict[str, NDArray[np.generic]]) -> list[bool]:
+    """Whether each exchange is another account's continued, by dictionaries."""
+    rows = [
+        {name: int(columns[name][row]) for name in ("account", "answer", "previous", "handle", "conversation", "turns")}
+        for row in range(len(columns["account"]))
+    ]
+    time = columns["second"].tolist()
+    given_to: dict[int, set[int]] = {}
+    first: dict[tuple[str, int], int] = {}
+    bearers: dict[int, set[int]] = {}
+    begun: dict[int, set[int]] = {}
+    for row in sorted(range(len(rows)), key=lambda row: (time[row], row)):
+        one = rows[row]
+        given_to.setdefault(one["answer"], set()).add(one["account"])
+        for name in ("handle", "conversation"):
+            first.setdefault((name, one[name]), one["account"])
+        bearers.setdefault(one["conversation"], set()).add(one["account"])
+        if one["turns"] == 1:
+            begun.setdefault(one["conversation"], set()).add(one["account"])
+    relayed = []
+    for one in rows:
+        giver = -1
+        if one["previous"] and len(given_to.get(one["previous"], ())) == 1:
+            (giver,) = given_to[one["previous"]]
+        if giver < 0 and one["handle"]:
+            giver = first["handle", one["handle"]]
+        talk = one["conversation"]
+        if giver < 0 and talk and len(bearers[talk]) <= STOCK and len(begun.get(talk, ())) <= 1:
+            giver = first["conversation", talk]
+        relayed.append(giver not in (-1, one["account"]))
+    return relayed
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(0, 150), st.integers(2, 60))
+@settings(max_examples=80, deadline=None)
+def test_what_is_relayed_is_what_dictionaries_say(seed: int, accounts: int, size: int, variety: int) -> None:
+    rng = np.random.default_rng(seed)
+    marks = {
+        name: (rng.integers(0, variety, size) * (rng.random(size) < share)).astype(np.uint64) << np.uint64(shift)
+        for name, share, shift in (
+            ("answer", 0.9, 3), ("previous", 0.5, 3), ("handle", 0.2, 60), ("conversation", 0.5, 0),
+        )
+    }  # fmt: skip
+    columns = columns_of(
+        rng.integers(0, accounts, size), START + rng.integers(0, 50, size), turns=rng.integers(1, 4, size), **marks
+    )
+    relayed, group = find_relays(columns, accounts)
+    assert relayed.tolist() == by_hand(columns)
+    assert group.shape == (accounts,)

@@ -58,7 +58,8 @@ class Population:
     """All exchanges of a log, sorted by account, then time.
 
     Attributes:
-        columns: the digest's columns (`marks.digest.COLUMNS`), one value or line an exchange.
+        columns: the digest's columns (`marks.digest.COLUMNS`) but for those that are spent, one value or line an
+            exchange; and `harness`, the hash of client and parameters, 0 where one of them is not told.
         edges: int64 [accounts + 1]; account a has rows edges[a] to edges[a + 1].
         accounts: what is known of them.
         relay: uint64 an account: its group among accounts over which conversations are dealt, or 0.
@@ -84,12 +85,7 @@ class Population:
 
     def mark(self, family: str) -> Column:
         """Marks of a family: uint64, one an exchange (or a line of several for `phrase`); 0 bears none."""
-        if family == "phrase":
-            return self.columns["phrases"]
-        if family == "harness":
-            client, parameters = self.columns["client"], self.columns["parameters"]
-            return np.where((client != 0) & (parameters != 0), combine(client, parameters), np.uint64(0))
-        return self.columns[family]
+        return self.columns["phrases" if family == "phrase" else family]
 
     def account_mark(self, family: str) -> NDArray[np.uint64]:
         """Marks of a family that belong to the account as a whole: uint64 [accounts] or [accounts, k]."""
@@ -134,6 +130,8 @@ def populate(columns: dict[str, Column], accounts: Accounts) -> Population:
     columns["flags"] = flags
     for name in _SPENT:
         del columns[name]
+    client, parameters = columns["client"], columns["parameters"]
+    columns["harness"] = np.where((client != 0) & (parameters != 0), combine(client, parameters), np.uint64(0))
     return Population(columns, edges, accounts, relay, habits(columns, edges), start, end, release)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from stillwatch.compiled import compiled
 from stillwatch.marks.hashing import combine
+from stillwatch.marks.order import ascending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LINKS = 2  # links that an account needs before it is said to be relayed
+_FILTER_BITS = 27  # of the table that tells which answers may come back: 16 MB, a few per cent full at ten million
 STOCK = 16  # accounts above which a conversation's id was chosen by many rather than dealt
 
 
@@ -29,66 +31,92 @@ def find_relays(
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
     """Find exchanges that continue another account's, and the groups of accounts that they join.
 
+    Args:
+        columns: of a digest; rows by account, then time.
+        accounts: how many there are.
+
     Returns:
         Whether each exchange sends back what another account was given; and for each account the hash of its group,
         0 where it has fewer than `LINKS` links.
     """
     account = columns["account"].astype(np.int32, copy=False)
     second = columns["second"].astype(np.float64, copy=False)
-    giver = _givers(columns["answer"], columns["previous"], account)
-    token = np.where(giver >= 0, columns["previous"], 0).astype(np.uint64)
-    for name, turns in (("handle", None), ("conversation", columns["turns"])):
-        other = _first_bearers(columns[name], account, second, turns)
-        token = np.where((giver < 0) & (other >= 0), columns[name], token).astype(np.uint64)
-        giver = np.where(giver < 0, other, giver)
+    answer, previous, handle, conversation = (
+        columns[name].astype(np.uint64, copy=False) for name in ("answer", "previous", "handle", "conversation")
+    )
+    giver = _givers(answer, previous, account)
+    token = np.where(giver >= 0, previous, 0).astype(np.uint64)
+    for value, turns in ((handle, None), (conversation, columns["turns"])):
+        other = _first_bearers(value, account, second, turns)
+        more = (giver < 0) & (other >= 0)
+        token[more], giver[more] = value[more], other[more]
     relayed = (giver >= 0) & (giver != account)
-    taken, given = account[relayed], giver[relayed]
+    taken, given, token = account[relayed], giver[relayed], token[relayed]
     links = np.bincount(taken, minlength=accounts) + np.bincount(given, minlength=accounts)
     lasting = (links[taken] >= LINKS) & (links[given] >= LINKS)
-    taken, given = taken[lasting], given[lasting]
+    taken, given, token, begun = taken[lasting], given[lasting], token[lasting], second[relayed][lasting]
     group = _groups(taken, given, accounts)
     # a group is known by what was dealt first in it: that stays as accounts come and go, and is nobody's name
-    order = np.lexsort((token[relayed][lasting], second[relayed][lasting], group[taken]))
-    fresh = np.r_[True, group[taken][order][1:] != group[taken][order][:-1]] if len(order) else np.empty(0, np.bool_)
+    order = np.lexsort((token, begun, group[taken]))
+    joined = group[taken][order]
+    fresh = np.flatnonzero(np.diff(joined, prepend=-1))
     known_by = np.zeros(accounts, np.uint64)
-    known_by[group[taken][order][fresh]] = combine(token[relayed][lasting][order][fresh])
+    known_by[joined[fresh]] = combine(token[order][fresh])
     return relayed, known_by[group]
 
 
-def _givers(
-    answer: NDArray[np.generic], previous: NDArray[np.generic], account: NDArray[np.int32]
-) -> NDArray[np.int32]:
+def _givers(answer: NDArray[np.uint64], previous: NDArray[np.uint64], account: NDArray[np.int32]) -> NDArray[np.int32]:
     """For each exchange the one account that was given the answer it sends back; -1 if unknown or more than one."""
     giver = np.full(len(account), -1, np.int32)
-    sent = np.flatnonzero(previous != 0)
-    if not len(sent):
-        return giver
-    wanted = np.unique(previous[sent])
-    rows = _perhaps(answer, wanted)
-    rows = rows[np.isin(answer[rows], wanted)]
-    order = rows[np.lexsort((account[rows], answer[rows]))]
-    if not len(order):
-        return giver
-    starts = np.flatnonzero(np.r_[True, answer[order][1:] != answer[order][:-1]])
-    lowest = account[order[starts]]
-    highest = account[order[np.r_[starts[1:], len(order)] - 1]]
-    known = answer[order[starts]]
-    place = np.minimum(np.searchsorted(known, previous[sent]), len(known) - 1)
-    found = (known[place] == previous[sent]) & (lowest[place] == highest[place])
-    giver[sent[found]] = lowest[place[found]]
+    given = _perhaps(answer, previous)
+    sent = _perhaps(previous, answer[given])
+    given, sent = given[ascending(answer[given])], sent[ascending(previous[sent])]
+    _meet(answer[given], account[given], previous[sent], sent, giver)
     return giver
 
 
-def _perhaps(values: NDArray[np.generic], wanted: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Rows whose value may be wanted: a bit for each hash, so that few rows need an exact look."""
-    mask = np.uint64((1 << 24) - 1)
-    table = np.zeros(1 << 24, np.bool_)
-    table[(wanted.astype(np.uint64, copy=False) & mask).astype(np.int64)] = True
-    return np.flatnonzero(table[(values.astype(np.uint64, copy=False) & mask).astype(np.int64)])
+@compiled
+def _perhaps(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Rows whose value may be among the wanted: a bit for each hash, so that few rows need an exact look; 0 is none."""
+    table = np.zeros(1 << (_FILTER_BITS - 3), np.uint8)
+    mask, seven = np.uint64(len(table) - 1), np.uint64(7)
+    for index in range(len(wanted)):
+        value = wanted[index]
+        if value != 0:
+            table[np.int64((value >> np.uint64(3)) & mask)] |= np.uint8(1) << np.uint8(value & seven)
+    rows = np.empty(len(values), np.int64)
+    count = 0
+    for row in range(len(values)):
+        value = values[row]
+        if value != 0:
+            rows[count] = row
+            count += (table[np.int64((value >> np.uint64(3)) & mask)] >> np.uint8(value & seven)) & 1
+    return rows[:count].copy()
+
+
+@compiled
+def _meet(answer: np.ndarray, given_to: np.ndarray, previous: np.ndarray, rows: np.ndarray, giver: np.ndarray) -> None:
+    """Fill `giver` for the rows that send back `previous`; answers and what is sent back both ascend."""
+    at = begin = 0
+    while begin < len(previous):
+        value = previous[begin]
+        while at < len(answer) and answer[at] < value:
+            at += 1
+        first = at
+        alone = True
+        while at < len(answer) and answer[at] == value:
+            alone &= given_to[at] == given_to[first]
+            at += 1
+        who = given_to[first] if at > first and alone else -1
+        end = begin
+        while end < len(previous) and previous[end] == value:
+            giver[rows[end]] = who
+            end += 1
+        begin = end
 
 
 def _first_bearers(
-    value: NDArray[np.generic],
+    value: NDArray[np.uint64],
     account: NDArray[np.int32],
     second: NDArray[np.float64],
     turns: NDArray[np.generic] | None,
@@ -98,32 +126,46 @@ def _first_bearers(
     With `turns` given, values are ids that clients may choose, and stock ones count as none.
     """
     first = np.full(len(account), -1, np.int32)
-    rows = np.flatnonzero(value != 0)
-    if not len(rows):
-        return first
-    order = rows[np.lexsort((second[rows], value[rows]))]
-    fresh = np.r_[True, value[order][1:] != value[order][:-1]]
-    starts, group = np.flatnonzero(fresh), np.cumsum(fresh) - 1
-    bearer = account[order[starts]]
-    if turns is not None:
-        bearer[_stock(group, starts, account[order], turns[order])] = -1
-    first[order] = bearer[group]
+    rows = np.flatnonzero(value)
+    order = rows[ascending(value[rows])]
+    _fill_first(value[order], order, account, second, np.zeros(0, np.int16) if turns is None else turns, first)
     return first
 
 
-def _stock(
-    group: NDArray[np.int64], starts: NDArray[np.int64], account: NDArray[np.int32], turns: NDArray[np.generic]
-) -> NDArray[np.bool_]:
-    """Tell which ids are no conversation: more than `STOCK` accounts bear them, or several begin one under them."""
-    several = np.minimum.reduceat(account, starts) != np.maximum.reduceat(account, starts)
-    width = np.int64(account.max()) + 1
+@compiled
+def _fill_first(
+    value: np.ndarray, rows: np.ndarray, account: np.ndarray, second: np.ndarray, turns: np.ndarray, first: np.ndarray
+) -> None:
+    """Fill `first` for rows in order of their values; rows of one value come account by account.
 
-    def bearers(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
-        pairs = np.unique(group[rows] * width + account[rows])
-        return np.bincount(pairs // width, minlength=len(starts))
-
-    shared = several[group]
-    return np.asarray((bearers(shared) > STOCK) | (bearers(shared & (turns == 1)) > 1))
+    An id is no conversation if more than `STOCK` accounts bear it, or several begin one under it.
+    """
+    at = 0
+    while at < len(rows):
+        stop = at + 1
+        while stop < len(rows) and value[stop] == value[at]:
+            stop += 1
+        who = account[rows[at]]
+        if account[rows[stop - 1]] != who:
+            earliest = second[rows[at]]
+            bearers = begun = 0
+            bearer = beginner = -1
+            for index in range(at, stop):
+                row = rows[index]
+                if second[row] < earliest:
+                    earliest = second[row]
+                    who = account[row]
+                if account[row] != bearer:
+                    bearer = account[row]
+                    bearers += 1
+                if len(turns) and turns[row] == 1 and account[row] != beginner:
+                    beginner = account[row]
+                    begun += 1
+            if len(turns) and (bearers > STOCK or begun > 1):
+                who = -1
+        for index in range(at, stop):
+            first[rows[index]] = who
+        at = stop
 
 
 @compiled

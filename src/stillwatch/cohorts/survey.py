@@ -125,8 +125,7 @@ class Candidates:
 
     def counts(self, accounts: NDArray[np.bool_]) -> NDArray[np.int64]:
         """How many of some accounts each holds."""
-        total = np.r_[0, np.cumsum(accounts[self.bearers])]
-        return np.asarray(total[self.bounds[1:]] - total[self.bounds[:-1]])
+        return _counted(self.bearers, self.bounds, accounts)
 
 
 class Surveyor:
@@ -277,6 +276,15 @@ def _joined(found: Sequence[tuple[Streams, Figures]]) -> Survey:
     flat, cut = _picked(bearers, bounds, kept)
     leader = _leaders(flat, cut, int(bearers.max()) + 1)
     return Survey(family[kept], names, mark[kept], figures.pick(kept), flat, cut, leader)
+
+
+@compiled
+def _counted(bearers: np.ndarray, bounds: np.ndarray, accounts: np.ndarray) -> np.ndarray:
+    counts = np.zeros(len(bounds) - 1, np.int64)
+    for stream in range(len(counts)):
+        for index in range(bounds[stream], bounds[stream + 1]):
+            counts[stream] += accounts[bearers[index]]
+    return counts
 
 
 @compiled

@@ -8,6 +8,11 @@ import numpy as np
 
 from stillwatch.compiled import compiled
 from stillwatch.marks.digest import REFUSED
+from stillwatch.marks.order import arranged
+
+SLOT = 300.0  # s in which accounts are in step
+SLOTS_AN_HOUR = 12
+SPARSE = 8  # slots for every row, above which most hold none
 
 
 @compiled
@@ -55,71 +60,90 @@ def follow(
         line: written to; one line of figures (`measures.LINE`).
     """
     size = end - begin
-    times = np.empty(size, np.float64)
+    times, slots = np.empty(size, np.float64), np.empty(size, np.int64)
     for index in range(size):
         times[index] = second[rows[begin + index]]
-    order = np.argsort(times, kind="mergesort")
+        slots[index] = int(times[index] // SLOT)
+    known, codes = _coded(slots)
+    counts = np.zeros(len(known), np.int64)
+    for index in range(size):
+        counts[codes[index]] += 1
     fine = coarse = own_fine = own_coarse = 0.0
     at = 0
-    while at < size:  # hour by hour
-        hour = times[order[at]] // 3600.0
+    while at < len(known):  # hour by hour
+        together = 0
         stop = at
-        while stop < size and times[order[stop]] // 3600.0 == hour:
+        while stop < len(known) and known[stop] // SLOTS_AN_HOUR == known[at] // SLOTS_AN_HOUR:
+            together += counts[stop]
+            fine += float(counts[stop]) * counts[stop]
             stop += 1
-        coarse += float(stop - at) * (stop - at)
-        inner = at
-        while inner < stop:
-            slot = times[order[inner]] // 300.0
-            edge = inner
-            while edge < stop and times[order[edge]] // 300.0 == slot:
-                edge += 1
-            fine += float(edge - inner) * (edge - inner)
-            inner = edge
+        coarse += float(together) * together
         at = stop
-    at = begin
-    while at < end:  # an account is always in step with itself
-        who = account[rows[at]]
+    at = 0
+    while at < size:  # an account is always in step with itself
+        who, hour = account[rows[begin + at]], slots[at] // SLOTS_AN_HOUR
         stop = at
-        while stop < end and account[rows[stop]] == who:
-            hour = second[rows[stop]] // 3600.0
-            edge = stop
-            while edge < end and account[rows[edge]] == who and second[rows[edge]] // 3600.0 == hour:
-                edge += 1
-            own_coarse += float(edge - stop) * (edge - stop)
+        while stop < size and account[rows[begin + stop]] == who and slots[stop] // SLOTS_AN_HOUR == hour:
+            slot = slots[stop]
             inner = stop
-            while inner < edge:
-                slot = second[rows[inner]] // 300.0
-                tip = inner
-                while tip < edge and second[rows[tip]] // 300.0 == slot:
-                    tip += 1
-                own_fine += float(tip - inner) * (tip - inner)
-                inner = tip
-            stop = edge
+            while stop < size and slots[stop] == slot and account[rows[begin + stop]] == who:
+                stop += 1
+            own_fine += float(stop - inner) * (stop - inner)
+        own_coarse += float(stop - at) * (stop - at)
         at = stop
     pairs_fine, pairs_coarse = (fine - own_fine) / 2.0, (coarse - own_coarse) / 2.0
-    if pairs_coarse >= 12.0:
-        expected = pairs_coarse / 12.0
+    if pairs_coarse >= SLOTS_AN_HOUR:
+        expected = pairs_coarse / SLOTS_AN_HOUR
         line["step"] = pairs_fine / expected - 1.0
         line["step_error"] = math.sqrt(max(pairs_fine, 1.0)) / expected
     early, late = size // 5, size // 2
     if early >= 5:
-        line["refused_early"], line["openings_early"] = _span(rows, begin, order, 0, early, opening, flags)
-        line["refused_late"], line["openings_late"] = _span(rows, begin, order, size - late, size, opening, flags)
+        first = _first(times, codes, counts, early)
+        line["refused_early"], line["openings_early"] = _span(rows, begin, first, early, opening, flags)
+        last = ~_first(times, codes, counts, size - late)
+        line["refused_late"], line["openings_late"] = _span(rows, begin, last, late, opening, flags)
+
+
+@compiled
+def _coded(slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slots of time in order, and the place of each row's slot among them; all of a span where it is short."""
+    low, high = slots.min(), slots.max()
+    if high - low <= SPARSE * len(slots):
+        return np.arange(low, high + 1), slots - low
+    known = np.unique(slots)
+    return known, np.searchsorted(known, slots)
+
+
+@compiled
+def _first(times: np.ndarray, codes: np.ndarray, counts: np.ndarray, size: int) -> np.ndarray:
+    """Tell which are the first `size` in time, of equal ones those that come first; only one slot is sorted."""
+    before = edge = 0
+    while before + counts[edge] < size:
+        before += counts[edge]
+        edge += 1
+    first = codes < edge
+    inside = np.flatnonzero(codes == edge)
+    order = np.argsort(times[inside], kind="mergesort")
+    for place in range(size - before):
+        first[inside[order[place]]] = True
+    return first
 
 
 @compiled
 def _span(
-    rows: np.ndarray, begin: int, order: np.ndarray, start: int, stop: int, opening: np.ndarray, flags: np.ndarray
+    rows: np.ndarray, begin: int, chosen: np.ndarray, size: int, opening: np.ndarray, flags: np.ndarray
 ) -> tuple[float, float]:
-    """Share refused, and distinct openings per exchange, from the `start`th to the `stop`th exchange in time."""
-    refused = 0
-    values = np.empty(stop - start, np.uint64)
-    for index in range(start, stop):
-        row = rows[begin + order[index]]
-        refused += (flags[row] & REFUSED) != 0
-        values[index - start] = opening[row]
-    values = np.sort(values)
+    """Share refused, and distinct openings per exchange, of the `size` exchanges that are chosen."""
+    refused = count = 0
+    values = np.empty(size, np.uint64)
+    for index in range(len(chosen)):
+        if chosen[index]:
+            row = rows[begin + index]
+            refused += (flags[row] & REFUSED) != 0
+            values[count] = opening[row]
+            count += 1
+    values = arranged(values)[1]
     distinct = 1
-    for index in range(1, len(values)):
+    for index in range(1, size):
         distinct += values[index] != values[index - 1]
-    return refused / (stop - start), distinct / (stop - start)
+    return refused / size, distinct / size

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from stillwatch.cohorts.population import Accounts, Population, populate
+from stillwatch.engine.accounts import AccountNumbers
 from stillwatch.engine.store import DigestStore
 from stillwatch.marks.digest import digest
 from stillwatch.marks.hashing import hash_strings
@@ -24,32 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _AHEAD = 3  # batches in flight: one being read, two being digested
-
-
-class AccountNumbers:
-    """Numbers accounts in the order in which they are first met."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-
-    def number(self, accounts: pa.Array) -> NDArray[np.int32]:
-        """Return the number of each row's account."""
-        coded = accounts.dictionary_encode()
-        numbers = self._numbers
-        own = np.fromiter(
-            (numbers.setdefault(name, len(numbers)) for name in coded.dictionary.to_pylist()),
-            dtype=np.int32,
-            count=len(coded.dictionary),
-        )
-        return np.asarray(own[coded.indices.to_numpy(zero_copy_only=False)])
-
-    def ranked(self) -> tuple[NDArray[np.object_], NDArray[np.int32]]:
-        """All names in alphabetical order, and the place of each number among them."""
-        names = np.array(list(self._numbers), dtype=object)
-        order = np.argsort(names, kind="stable") if len(names) else np.empty(0, np.int64)
-        rank = np.empty(len(names), np.int32)
-        rank[order] = np.arange(len(names), dtype=np.int32)
-        return names[order], rank
 
 
 def populate_from(

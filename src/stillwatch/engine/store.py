@@ -7,17 +7,20 @@ with the process however it ends. What is written there are digests: plain hashe
 from __future__ import annotations
 
 import contextlib
+import mmap
 import tempfile
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from stillwatch.compiled import compiled
 from stillwatch.errors import OutputError
 from stillwatch.marks.digest import COLUMNS
 from stillwatch.marks.hashing import combine
+from stillwatch.marks.order import by_time, dealt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
@@ -31,28 +34,37 @@ _TELL_APART = (
 )  # fmt: skip
 """Columns in which exchanges of one account, at one instant and with one prompt, can still differ."""
 
+_BLOCK = 1 << 18  # rows of a block; memory is spent on those that are filled
 
-class _Growing:
-    """A column that grows at its end in one block, so that what is let go of goes back to the system at once."""
+
+class _Blocks:
+    """A column that grows block by block, so that nothing is moved, and a block let go of goes back to the system."""
 
     def __init__(self, kind: DTypeLike, width: int) -> None:
-        self._block: Column = np.empty((0, width) if width else 0, kind)
-        self._rows = 0
+        self.kind, self.width = np.dtype(kind), width
+        self._blocks: list[Column] = []
+        self._room = 0  # rows that the last block still takes
 
     def append(self, part: Column) -> None:
         """Add rows."""
-        end = self._rows + len(part)
-        if end > len(self._block):
-            block = np.empty((max(end, len(self._block) * 3 // 2), *self._block.shape[1:]), self._block.dtype)
-            block[: self._rows] = self._block[: self._rows]
-            self._block = block
-        self._block[self._rows : end] = part
-        self._rows = end
+        done = 0
+        while done < len(part):
+            if not self._room:
+                size = _BLOCK * self.kind.itemsize * max(self.width, 1)
+                block = np.frombuffer(mmap.mmap(-1, size), self.kind)
+                self._blocks.append(block.reshape(_BLOCK, self.width) if self.width else block)
+                self._room = _BLOCK
+            taken = min(self._room, len(part) - done)
+            self._blocks[-1][_BLOCK - self._room :][:taken] = part[done : done + taken]
+            self._room -= taken
+            done += taken
 
-    def take(self) -> Column:
-        """Empty it: all rows so far."""
-        rows, self._block, self._rows = self._block[: self._rows], self._block[:0].copy(), 0
-        return rows
+    def drain(self) -> Iterator[Column]:
+        """Empty it: its rows, block by block; each is let go of when the next is asked for."""
+        blocks, room, self._blocks, self._room = self._blocks, self._room, [], 0
+        blocks.reverse()
+        while blocks:
+            yield blocks.pop()[: _BLOCK if blocks else _BLOCK - room]
 
 
 class DigestStore:
@@ -68,9 +80,8 @@ class DigestStore:
         self._limit = limit_memory
         self._folder = folder
         self._held = 0
-        self._rows = 0
-        self._parts = {name: _Growing(*shape) for name, shape in COLUMNS.items()}
-        self._rest = _Growing(np.uint64, 0)
+        self._parts = {name: _Blocks(*shape) for name, shape in COLUMNS.items()}
+        self._rest = _Blocks(np.uint64, 0)
         self._files: dict[str, IO[bytes]] = {}
 
     def add(self, digest: Mapping[str, Column]) -> None:
@@ -79,7 +90,6 @@ class DigestStore:
         Raises:
             OutputError: the disk is full.
         """
-        self._rows += len(digest["second"])
         self._rest.append(combine(*(digest[name] for name in _TELL_APART)))
         for name in COLUMNS:
             self._parts[name].append(digest[name])
@@ -96,20 +106,27 @@ class DigestStore:
         Raises:
             OutputError: the disk is full.
         """
-        account = rank[self._take("account")] if self._rows else np.empty(0, np.int32)
+        account = rank[self._take("account")]
         second, prompt = self._take("second"), self._take("prompt")
-        order = np.lexsort((prompt, second, account))
+        order = dealt(by_time(second.astype(np.float64, copy=False)), account, len(rank))
+        _settle(order, account, second, (_whole(self._rest.drain(), np.uint64), prompt))
         columns: dict[str, Column] = {"account": account[order], "second": second[order], "prompt": prompt[order]}
-        _settle(order, columns, self._rest.take())
-        for name in COLUMNS:
+        place = np.empty_like(order)  # of each row, as read, among the sorted ones
+        place[order] = np.arange(len(order))
+        del account, second, prompt, order
+        for name, (kind, width) in COLUMNS.items():
             if name not in columns:
-                columns[name] = self._kept(self._take(name)[order])
+                column: Column = np.empty((len(place), width) if width else len(place), kind)
+                begin = 0
+                for part in self._drain(name):
+                    _place(part, place[begin : begin + len(part)], column)
+                    begin += len(part)
+                columns[name] = self._kept(column)
         return columns
 
     def close(self) -> None:
         """Drop everything."""
-        for part in (*self._parts.values(), self._rest):
-            part.take()
+        self._parts, self._rest = {name: _Blocks(*shape) for name, shape in COLUMNS.items()}, _Blocks(np.uint64, 0)
         for file in self._files.values():
             _drop(file)
         self._files = {}
@@ -118,7 +135,8 @@ class DigestStore:
         with _written():
             for name, part in self._parts.items():
                 file = self._files.get(name) or self._open(name)
-                file.write(np.ascontiguousarray(part.take()).data)
+                for block in part.drain():
+                    file.write(block.data)
                 file.flush()
         self._held = 0
 
@@ -126,15 +144,20 @@ class DigestStore:
         self._files[name] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # `close` and `_take` close it
         return self._files[name]
 
+    def _drain(self, name: str) -> Iterator[Column]:
+        """Empty a column: its rows in the order of reading, from disk first."""
+        part, file = self._parts[name], self._files.pop(name, None)
+        if file is not None:
+            file.seek(0)
+            count = _BLOCK * max(part.width, 1)
+            while len(written := np.fromfile(file, part.kind, count)):
+                yield written.reshape(-1, part.width) if part.width else written
+            file.close()
+        yield from part.drain()
+
     def _take(self, name: str) -> Column:
-        held = self._parts[name].take()
-        if name not in self._files:
-            return held
-        file = self._files.pop(name)
-        file.seek(0)
-        written = np.fromfile(file, dtype=held.dtype).reshape(-1, *held.shape[1:])
-        file.close()
-        return np.concatenate([written, held])
+        """Empty a column of one value a row."""
+        return _whole(self._drain(name), COLUMNS[name][0])
 
     def _kept(self, column: Column) -> Column:
         """Hold a finished column in memory, or map it from disk where memory is bounded."""
@@ -166,10 +189,27 @@ def _drop(file: IO[bytes]) -> None:
         file.close()
 
 
-def _settle(order: NDArray[np.int64], columns: Mapping[str, Column], rest: Column) -> None:
-    """Put rows that agree in all of `columns`, which are in order, by the hash of the rest; only those are sorted."""
-    same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns.values()])
+def _whole(parts: Iterable[Column], kind: DTypeLike) -> Column:
+    return np.concatenate([np.empty(0, kind), *parts])
+
+
+@compiled
+def _place(part: np.ndarray, places: np.ndarray, column: np.ndarray) -> None:
+    """Put rows in their places."""
+    for row in range(len(part)):
+        if column.ndim == 1:
+            column[places[row]] = part[row]
+        else:
+            for index in range(column.shape[1]):
+                column[places[row], index] = part[row, index]
+
+
+def _settle(order: NDArray[np.int64], account: Column, second: Column, keys: tuple[Column, ...]) -> None:
+    """Put rows of one account at one instant, which `order` has side by side, by `keys`, the last counting most."""
+    own, at = account[order], second[order]
+    same = (own[1:] == own[:-1]) & (at[1:] == at[:-1])
     if same.any():
         tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
         group = np.cumsum(np.r_[True, ~same])[tied]
-        order[tied] = order[tied][np.lexsort((rest[order[tied]], group))]
+        rows = order[tied]
+        order[tied] = rows[np.lexsort((*(key[rows] for key in keys), group))]

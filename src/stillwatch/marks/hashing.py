@@ -57,7 +57,7 @@ def combine(*columns: NDArray[np.generic]) -> NDArray[np.uint64]:
     """Hash rows of several integer columns into one; the order of columns counts."""
     state = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
-        _fold(state, np.ascontiguousarray(column).astype(np.uint64))
+        _fold(state, np.ascontiguousarray(column).astype(np.uint64, copy=False))
     return state
 
 
