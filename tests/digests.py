@@ -36,16 +36,14 @@ def accounts_of(count: int, **given: ArrayLike) -> Accounts:
     def told(name: str, nothing: float, kind: type[np.generic]) -> Column:
         return np.ascontiguousarray(np.broadcast_to(np.asarray(given.get(name, nothing)), count)).astype(kind)
 
-    hashes = {
-        name: told(name, 0, np.uint64).astype(np.uint64) for name in ("card", "mail", "organization", "country", "tier")
-    }
+    hashes = {name: told(name, 0, np.uint64).astype(np.uint64) for name in ("card", "mail", "organization", "tier")}
     return Accounts(
         name=np.array([f"account-{number:07}" for number in range(count)], dtype=object),
         created=told("created", np.nan, np.float64).astype(np.float64),
         card=hashes["card"],
         mail=hashes["mail"],
         organization=hashes["organization"],
-        country=hashes["country"],
+        disposable=told("disposable", False, np.bool_).astype(np.bool_),
         tier=hashes["tier"],
         verified=told("verified", False, np.bool_).astype(np.bool_),
     )

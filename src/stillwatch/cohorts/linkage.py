@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stillwatch.cohorts.population import Population
 
 KINDS = ("card", "mail", "network", "organization", "client")
+_MAIL = KINDS.index("mail")
 POOLED = ("card", "mail", "network")  # the first of `KINDS`
 FIGURES = (
     *(f"{kind}_pooled" for kind in POOLED),  # share of customers whose value others have too, less chance
@@ -35,10 +36,14 @@ FIGURES = (
     "burst",  # largest share of customers whose first accounts were opened within BURST
     "unverified",  # share of accounts not verified
     "fresh",  # share of accounts opened less than 3 days before their first exchange
+    "usage",  # mean share of the accounts on the same plan that use less
+    "disposable",  # share of accounts whose mail domain is known to serve throw-away addresses
 )
 COLUMN = {name: index for index, name in enumerate(FIGURES)}
 _COUNTED, _LEAD, _TOLD = len(POOLED), COLUMN["card_lead"], COLUMN["card_told"]  # of the first kind; the others follow
-_CUSTOMERS, _BURST, _UNVERIFIED, _FRESH = (COLUMN[name] for name in ("customers", "burst", "unverified", "fresh"))
+_CUSTOMERS, _BURST, _UNVERIFIED, _FRESH, _USAGE, _DISPOSABLE = (
+    COLUMN[name] for name in ("customers", "burst", "unverified", "fresh", "usage", "disposable")
+)
 BURST = 12 * 3600.0
 FRESH = 3 * 86400.0
 BROUGHT = {
@@ -130,6 +135,8 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
     verified: np.ndarray,
     created: np.ndarray,
     begun: np.ndarray,
+    usage: np.ndarray,
+    disposable: np.ndarray,
     figures: np.ndarray,
 ) -> None:
     """Fill one line of `figures` (shape [streams, len(FIGURES)]) for each stream.
@@ -144,6 +151,8 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
         verified: whether each account is.
         created: when it was opened, s since 1970, NaN if unknown.
         begun: its first exchange, s since 1970.
+        usage: of each account, as `usage.usage` ranks it; NaN where unknown.
+        disposable: whether its mail domain is known to be.
         figures: written to.
     """
     for stream in range(len(bounds) - 1):
@@ -169,15 +178,24 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
         opened = _openings(accounts, customer[1], created)
         line[_CUSTOMERS] = len(opened)
         line[_BURST] = _burst(opened)
-        unverified = fresh = dated = 0
+        unverified = fresh = dated = ranked = thrown = 0
+        used = 0.0
         for who in accounts:
             unverified += not verified[who]
+            thrown += disposable[who]
+            if not math.isnan(usage[who]):
+                ranked += 1
+                used += usage[who]
             if not math.isnan(created[who]):
                 dated += 1
                 fresh += begun[who] - created[who] < FRESH
         line[_UNVERIFIED] = unverified / size
         if dated > 0:
             line[_FRESH] = fresh / dated
+        if 2 * ranked >= size:
+            line[_USAGE] = used / ranked
+        if line[_TOLD + _MAIL] > 0.0:
+            line[_DISPOSABLE] = thrown / size / line[_TOLD + _MAIL]
 
 
 @compiled

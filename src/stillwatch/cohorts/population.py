@@ -38,7 +38,7 @@ class Accounts:
         card: hash of the means of payment.
         mail: of the mail domain.
         organization: of the organization, as claimed.
-        country: of the country.
+        disposable: whether the mail domain is known to serve throw-away addresses.
         tier: of the tier.
         verified: whether the provider has verified who they are.
     """
@@ -48,7 +48,7 @@ class Accounts:
     card: NDArray[np.uint64]
     mail: NDArray[np.uint64]
     organization: NDArray[np.uint64]
-    country: NDArray[np.uint64]
+    disposable: NDArray[np.bool_]
     tier: NDArray[np.uint64]
     verified: NDArray[np.bool_]
 

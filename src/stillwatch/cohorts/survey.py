@@ -15,6 +15,7 @@ import numpy as np
 
 from stillwatch.cohorts import linkage, measures
 from stillwatch.cohorts.streams import STREAM_FAMILIES, Streams, bearing, family_streams
+from stillwatch.cohorts.usage import usage
 from stillwatch.compiled import compiled
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ class Surveyor:
         self._borne, self._everyone = linkage.bearers_of(self._values, self._customer)
         second = population.columns["second"]
         self._begun = second[population.edges[:-1]] if population.exchanges else second
+        used = [population.columns[name].astype(np.float64) for name in ("input_tokens", "output_tokens")]
+        self._usage = usage(population.accounts.tier, used[0] + used[1], second.astype(np.float64), population.edges)
 
     def survey(self, progress: Callable[[int], None] | None = None, *, threads: int = 2) -> Survey:
         """Measure every stream of the log.
@@ -181,7 +184,7 @@ class Surveyor:
         accounts = population.accounts
         linkage.link(
             bearers, bearer_bounds, self._values, self._customer, self._borne, self._everyone, accounts.verified,
-            accounts.created, self._begun, linked,
+            accounts.created, self._begun, self._usage, accounts.disposable, linked,
         )  # fmt: skip
         return Figures(measured, linked)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from disposable_email_domains import blocklist
 
 from stillwatch.cohorts.population import Accounts, Population, populate
 from stillwatch.engine.accounts import AccountNumbers
@@ -71,7 +72,8 @@ def known_accounts(names: NDArray[np.object_], accounts: pa.Table | None) -> Acc
     if accounts is None or not accounts.num_rows:
         nothing = np.zeros(size, np.uint64)
         unknown = np.full(size, np.nan)
-        return Accounts(names, unknown, nothing, nothing, nothing, nothing, nothing, np.zeros(size, np.bool_))
+        no = np.zeros(size, np.bool_)
+        return Accounts(names, unknown, nothing, nothing, nothing, no, nothing, no)
     row = {name: index for index, name in enumerate(accounts.column("account").to_pylist())}
     place = np.fromiter((row.get(name, -1) for name in names), dtype=np.int64, count=size)
     found = place >= 0
@@ -89,10 +91,22 @@ def known_accounts(names: NDArray[np.object_], accounts: pa.Table | None) -> Acc
         card=hashed("payment"),
         mail=hashed("email_domain"),
         organization=hashed("organization"),
-        country=hashed("country"),
+        disposable=found & disposable(_whole(accounts, "email_domain"))[place],
         tier=hashed("tier"),
         verified=found & verified.astype(np.bool_),
     )
+
+
+def disposable(domains: pa.Array) -> NDArray[np.bool_]:
+    """Whether each mail domain, or one above it, is on the published list of those that serve throw-away addresses."""
+
+    def listed(domain: str | None) -> bool:
+        labels = (domain or "").strip().rstrip(".").lower().split(".")
+        return any(".".join(labels[place:]) in blocklist for place in range(len(labels) - 1))
+
+    coded = domains.dictionary_encode()
+    known = np.array([listed(domain) for domain in coded.dictionary.to_pylist()] + [False])
+    return np.asarray(known[coded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)])
 
 
 def _whole(table: pa.Table, name: str) -> pa.Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stillwatch.verdicts.signals import (
     alike_lengths,
     continuation,
+    disposable_mail,
     even_dealing,
     exchangeability,
     fresh_prompts,
@@ -17,6 +18,7 @@ from stillwatch.verdicts.signals import (
     no_night,
     no_ramp,
     no_sessions,
+    over_plan,
     partition,
     reasoning_elicitation,
     replayed_handles,
@@ -54,10 +56,12 @@ SIGNALS = (
     shared_exits.SIGNAL,
     sign_up_burst.SIGNAL,
     shared_mail.SIGNAL,
+    disposable_mail.SIGNAL,
     continuation.SIGNAL,
     succession.SIGNAL,
     many_addresses.SIGNAL,
     heavy_output.SIGNAL,
+    over_plan.SIGNAL,
     no_ramp.SIGNAL,
     model_pivot.SIGNAL,
 )
