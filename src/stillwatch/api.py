@@ -212,10 +212,10 @@ def cohort_p_values(
     survey = judge.survey
     scores = judgement.baseline.score(survey.figures, (settings or ScanSettings()).without)
     best: dict[int, int] = {}
-    for stream in np.argsort(scores.total, kind="stable"):
+    for stream in np.argsort(scores.strength, kind="stable"):
         best[int(survey.leader[stream])] = int(stream)
     chosen = np.array(sorted(best.values()), np.int64)
-    p_values = judgement.baseline.p_values(scores.total[chosen])
+    p_values = judgement.baseline.p_values(scores.pick(chosen))
     return [
         CohortPValue(
             int(survey.figures["accounts"][stream]),

@@ -39,7 +39,7 @@ class _File(msgspec.Struct, frozen=True):
     name: str
     cohorts: int
     size_classes: list[int]
-    totals: _Points
+    strengths: _Points
     signals: dict[str, _Signal]
 
 
@@ -54,7 +54,7 @@ def save_baseline(baseline: Baseline, path: Path) -> None:
         name=f"{baseline.cohorts:,} cohorts of the baseline {path.name}",
         cohorts=baseline.cohorts,
         size_classes=list(SIZES),
-        totals=_thinned(baseline.totals),
+        strengths=_thinned(baseline.strengths),
         signals={
             signal.id: _Signal(
                 [_thinned(reference) for reference in baseline.guilt[signal.id]],
@@ -99,7 +99,7 @@ def load_baseline(path: Path) -> Baseline:
             _reference(points, path, f"$.signals.{signal.id}.innocence[{index}]")
             for index, points in enumerate(held.innocence)
         )
-    return Baseline(content.name, content.cohorts, guilt, innocence, _reference(content.totals, path, "$.totals"))
+    return Baseline(content.name, content.cohorts, guilt, innocence, _reference(content.strengths, path, "$.strengths"))
 
 
 def _thinned(reference: Reference) -> _Points:

@@ -62,22 +62,37 @@ class Scores:
         return self.families[:, list(Family).index(family)]
 
     @property
-    def content(self) -> NDArray[np.float64]:
-        """Bits of the stronger content-side family: what is asked.
+    def asked(self) -> NDArray[np.float64]:
+        """Bits of asking that count as content.
 
-        Wording alone does not tell a campaign from people who like explanations: what is asked for counts here only
-        where the prompts are also spread as an operator spreads them, or where nobody ever comes back to an answer.
-        Requests that no reader sends stand by themselves.
+        Wording alone does not tell a campaign from people who like explanations: what is asked for counts only where
+        the prompts are also spread as an operator spreads them, or where nobody ever comes back to an answer. Requests
+        that no reader sends stand by themselves.
         """
-        work, asking = self.family(Family.WORK), self.family(Family.ASKING)
-        alone = np.minimum(self.signals[:, _UNREAD].sum(axis=1), asking)
-        unread = self.signals[:, _PLACE["no-follow-up"]] >= SPREAD
-        return np.maximum(work, np.where((work >= SPREAD) | unread, asking, alone))
+        asking = self.family(Family.ASKING)
+        spread = (self.family(Family.WORK) >= SPREAD) | (self.signals[:, _PLACE["no-follow-up"]] >= SPREAD)
+        return np.where(spread, asking, np.minimum(self.signals[:, _UNREAD].sum(axis=1), asking))
+
+    @property
+    def content(self) -> NDArray[np.float64]:
+        """Bits of the stronger content-side family: what is asked."""
+        return np.maximum(self.family(Family.WORK), self.asked)
 
     @property
     def coordination(self) -> NDArray[np.float64]:
         """Bits of the stronger coordination-side family: how accounts act as one."""
         return np.maximum(self.family(Family.DEALING), self.family(Family.LINKAGE))
+
+    @property
+    def strength(self) -> NDArray[np.float64]:
+        """What cohorts are ranked by: the total, where the stronger side counts no more than the weaker.
+
+        A campaign needs both sides. Much evidence on one side alone is common among honest cohorts, and must neither
+        lift one of them nor hide a campaign behind them.
+        """
+        content = self.family(Family.WORK) + self.asked
+        coordination = self.family(Family.DEALING) + self.family(Family.LINKAGE)
+        return np.minimum(self.total, 2.0 * np.minimum(content, coordination) + self.family(Family.TAKE))
 
     def pick(self, which: NDArray[np.generic]) -> Scores:
         """Those of some streams."""
@@ -93,14 +108,14 @@ class Baseline:
         cohorts: how many cohorts stand behind it.
         guilt: for each signal, by id, references of `Signal.guilt` by size class.
         innocence: the same of `Signal.innocence`.
-        totals: best total of each cohort, for the p-value of a whole cohort.
+        strengths: of each cohort's best view, for the p-value of a whole cohort.
     """
 
     name: str
     cohorts: int
     guilt: Mapping[str, tuple[Reference, ...]]
     innocence: Mapping[str, tuple[Reference, ...]]
-    totals: Reference
+    strengths: Reference
 
     def score(self, figures: Figures, without: frozenset[str] = frozenset()) -> Scores:
         """Evidence about each stream.
@@ -123,9 +138,9 @@ class Baseline:
         bits[:, _ALTERNATIVES] = any_of(bits[:, _ALTERNATIVES])
         return _scores(bits, figures)
 
-    def p_values(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probability that the best view of an ordinary cohort scores as high."""
-        return self.totals.tail_p_values(totals)
+    def p_values(self, scores: Scores) -> NDArray[np.float64]:
+        """Probability that the best view of an ordinary cohort is as strong."""
+        return self.strengths.tail_p_values(scores.strength)
 
 
 def fit(
@@ -154,16 +169,16 @@ def fit(
     nothing = Reference.of(np.empty(0), np.empty(0))
     cohorts = round(weight.sum())
     bare = Baseline(name(cohorts), cohorts, guilt, innocence, nothing)
-    totals = best_by_cohort(bare.score(survey.figures, without).total, survey.leader, kept)
-    return Baseline(bare.name, cohorts, guilt, innocence, Reference.of(totals, np.ones(len(totals))))
+    best = best_by_cohort(bare.score(survey.figures, without).strength, survey.leader, kept)
+    return Baseline(bare.name, cohorts, guilt, innocence, Reference.of(best, np.ones(len(best))))
 
 
 def best_by_cohort(
-    totals: NDArray[np.float64], leader: NDArray[np.int64], kept: NDArray[np.bool_]
+    strength: NDArray[np.float64], leader: NDArray[np.int64], kept: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Best total among each cohort's streams."""
-    best = np.full(len(totals), -np.inf)
-    np.maximum.at(best, leader[kept], totals[kept])
+    """Strength of the strongest among each cohort's streams."""
+    best = np.full(len(strength), -np.inf)
+    np.maximum.at(best, leader[kept], strength[kept])
     return np.asarray(best[np.isfinite(best)])
 
 

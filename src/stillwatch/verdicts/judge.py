@@ -347,7 +347,7 @@ class Judge:
 
     def _scored(self, cohort: Judged, baseline: Baseline) -> Judged:
         scores = baseline.score(cohort.figures, self._settings.without)
-        return replace(cohort, scores=scores, p_value=float(baseline.p_values(scores.total)[0]))
+        return replace(cohort, scores=scores, p_value=float(baseline.p_values(scores)[0]))
 
     def _joined(self, cohorts: list[Judged], baseline: Baseline) -> list[Judged]:
         """Step 6: cohorts whose accounts would be members of each other, on all properties, are one operator's."""
@@ -459,7 +459,7 @@ class Judge:
             membership = belong(self.profiles, accounts, self._out, -np.inf)
             cohort = self._measured(int(stream), membership, baseline)
             if cohort is not None:
-                p_value = float(baseline.p_values(cohort.scores.total)[0])
+                p_value = float(baseline.p_values(cohort.scores)[0])
                 fits = [each.says for each in EXPLANATIONS if each.fits(cohort.figures)[0]]
                 cleared.append(
                     replace(
