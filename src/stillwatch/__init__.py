@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from stillwatch.api import (
         Baseline,
         Findings,
+        LogSource,
         ScanSettings,
         fit_baseline,
         load_baseline,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Baseline",
     "Findings",
+    "LogSource",
     "ScanSettings",
     "fit_baseline",
     "load_baseline",

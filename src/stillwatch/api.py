@@ -24,6 +24,7 @@ from stillwatch.engine.local import populate_from
 from stillwatch.exchanges.accounts import read_accounts
 from stillwatch.exchanges.read import LogReader, ReadReport, conform
 from stillwatch.exchanges.schema import ACCOUNT
+from stillwatch.exchanges.source import LogSource
 from stillwatch.marks.digest import NEEDED
 from stillwatch.marks.families import FAMILIES
 from stillwatch.report.baseline_v1 import load_baseline, save_baseline
@@ -45,6 +46,7 @@ __all__ = [
     "Baseline",
     "CohortPValue",
     "Findings",
+    "LogSource",
     "Progress",
     "ScanSettings",
     "SimulationSummary",
@@ -105,16 +107,11 @@ class _Read:
 
 
 def scan(
-    logs: Sequence[str | Path],
+    logs: LogSource | Sequence[str | Path],
     *,
     accounts: Path | None = None,
-    dialect: str | None = None,
     baseline: Path | Baseline | None = None,
     key: bytes,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    strict: bool = False,
-    rejects: Path | None = None,
     limit_memory: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     note: Callable[[str], None] | None = None,
@@ -123,15 +120,10 @@ def scan(
     """Scan request logs.
 
     Args:
-        logs: files, folders or globs.
+        logs: files, folders or globs; or a `LogSource`, which says besides how they are read.
         accounts: one row an account, if there is such a file.
-        dialect: the logs' format; recognised if None.
         baseline: what ordinary traffic looks like, or the file that holds it; the log's own population if None.
         key: names marks and cohorts; at least 16 bytes.
-        since: the first moment to look at.
-        until: the first moment not to look at.
-        strict: stop at the first row that cannot be read.
-        rejects: where rows that cannot be read are kept.
         limit_memory: bytes above which the disk is used.
         progress: called now and then.
         note: called once the logs are read, for each thing worth knowing about them: files passed over, rows that
@@ -141,10 +133,7 @@ def scan(
     Raises:
         StillwatchError: see `errors.py`; `LogError` and `DialectError` for logs, `BaselineError`, `OutputError`.
     """
-    read = _read(
-        logs, accounts=accounts, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects,
-        limit_memory=limit_memory, progress=progress,
-    )  # fmt: skip
+    read = _read(logs, accounts, limit_memory=limit_memory, progress=progress)
     if note is not None:
         for text in read.report.notes:
             note(text)
@@ -174,39 +163,30 @@ def scan_table(
 
 
 def fit_baseline(
-    logs: Sequence[str | Path],
+    logs: LogSource | Sequence[str | Path],
     *,
     accounts: Path | None = None,
-    dialect: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    strict: bool = False,
-    rejects: Path | None = None,
     limit_memory: int | None = None,
-    key: bytes = b"",
     progress: Callable[[Progress], None] | None = None,
 ) -> Baseline:
-    """Learn what ordinary traffic looks like; campaigns found in the logs are left out. Arguments as for `scan`."""
-    del key  # a baseline holds figures, no marks; asked for so that both commands take the same options
-    read = _read(
-        logs, accounts=accounts, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects,
-        limit_memory=limit_memory, progress=progress,
-    )  # fmt: skip
+    """Learn what ordinary traffic looks like; campaigns found in the logs are left out. Arguments as for `scan`.
+
+    A baseline holds figures and no marks, so that it needs no key.
+    """
+    read = _read(logs, accounts, limit_memory=limit_memory, progress=progress)
     _, judgement = _judged(read.population, None, ScanSettings(), progress, read.report.rows)
     return judgement.baseline
 
 
 def cohort_p_values(
-    logs: Sequence[str | Path],
+    logs: LogSource | Sequence[str | Path],
     *,
     accounts: Path | None = None,
     baseline: Path | Baseline | None = None,
-    key: bytes = b"",
     settings: ScanSettings | None = None,
 ) -> list[CohortPValue]:
     """Test every cohort of some logs, and give all of them, reported or not. Arguments as for `scan`."""
-    del key
-    read = _read(logs, accounts=accounts)
+    read = _read(logs, accounts)
     held = load_baseline(baseline) if isinstance(baseline, Path) else baseline
     judge, judgement = _judged(read.population, held, settings or ScanSettings(), None, read.report.rows)
     survey = judge.survey
@@ -251,21 +231,14 @@ def simulate(
 
 
 def _read(
-    logs: Sequence[str | Path],
+    logs: LogSource | Sequence[str | Path],
+    accounts: Path | None,
     *,
-    accounts: Path | None = None,
-    dialect: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    strict: bool = False,
-    rejects: Path | None = None,
     limit_memory: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> _Read:
-    reader = LogReader(
-        logs, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects, columns=NEEDED,
-        now=datetime.now(UTC),
-    )  # fmt: skip
+    source = logs if isinstance(logs, LogSource) else LogSource(logs)
+    reader = LogReader(source, columns=NEEDED, now=datetime.now(UTC))
     known = None if accounts is None else read_accounts(accounts)
     population = populate_from(_watched(reader, progress), known, limit_memory=limit_memory)
     return _Read(population, reader.report(), known)

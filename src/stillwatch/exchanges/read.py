@@ -40,9 +40,9 @@ from stillwatch.exchanges.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from stillwatch.exchanges.dialects.dialect import Dialect, Row
+    from stillwatch.exchanges.source import LogSource
 
 _READERS: Final[Mapping[Form, Callable[[LogFile, Intake], Iterator[Rows]]]] = {
     Form.PARQUET: read_parquet,
@@ -88,12 +88,7 @@ class LogReader:
     """Reads request logs as batches of `exchange/1`.
 
     Args:
-        logs: files, folders and patterns; their order does not matter.
-        dialect: the format of every file; None to know each by its content.
-        since: the earliest time that is read; without a zone it is UTC.
-        until: the first time that is not read any more.
-        strict: raise at the first row that cannot be read.
-        rejects: a file that keeps the rows that cannot be read.
+        source: the logs, and how they are read.
         columns: the columns wanted; None for all of `exchange/1`. Only these are read and checked, besides what
             tells repeated rows apart.
         batch_rows: rows of a batch, at most; fewer where rows are large.
@@ -107,13 +102,8 @@ class LogReader:
 
     def __init__(
         self,
-        logs: Sequence[str | Path],
+        source: LogSource,
         *,
-        dialect: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        strict: bool = False,
-        rejects: Path | None = None,
         columns: Sequence[str] | None = None,
         batch_rows: int = 65_536,
         now: datetime | None = None,
@@ -124,11 +114,11 @@ class LogReader:
         if batch_rows < 1:
             raise UsageError(f"a batch needs at least one row, not {batch_rows}")
         self._schema = pa.schema([f for f in EXCHANGE if columns is None or f.name in columns])
-        self._dialect = None if dialect is None else dialect_named(dialect)
-        self._since, self._until = _ticks(since), _ticks(until)
+        self._dialect = None if source.dialect is None else dialect_named(source.dialect)
+        self._since, self._until = _ticks(source.since), _ticks(source.until)
         self._future = None if now is None else _ticks(now + _DAY)
-        self._strict, self._rejects_path, self._batch_rows = strict, rejects, batch_rows
-        self._files, self._passed_over = find_files(logs)
+        self._strict, self._rejects_path, self._batch_rows = source.strict, source.rejects, batch_rows
+        self._files, self._passed_over = find_files(source.logs)
         self._start()
 
     def _start(self) -> None:

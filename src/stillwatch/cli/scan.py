@@ -1,0 +1,88 @@
+"""`stillwatch scan`: logs in, findings out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from stillwatch.cli.key import key_in
+from stillwatch.cli.options import FILE, KEY_FILE, QUIET, reads_logs
+from stillwatch.cli.output import form_of, print_report, require_writable, say, write_report
+from stillwatch.cli.progress import progress_shown
+
+if TYPE_CHECKING:
+    from stillwatch.exchanges.source import LogSource
+    from stillwatch.verdicts.evidence import Findings
+
+FAIL_ON_MET: Final = 1
+
+
+@click.command()
+@reads_logs
+@KEY_FILE
+@click.option("--baseline", type=FILE, metavar="FILE", help="What ordinary traffic looks like (see `baseline fit`).")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["human", "json", "jsonl"]),
+    help="Default: human, or what the name given with -o ends in.",
+)
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the findings here, whole or not at all.")
+@click.option("--fail-on", type=click.Choice(["campaign", "watch"]), help="Exit with 1 if there is one (or worse).")
+@QUIET
+def scan(
+    *,
+    source: LogSource,
+    accounts: Path | None,
+    limit_memory: int | None,
+    key_file: Path | None,
+    baseline: Path | None,
+    form: str | None,
+    output: Path | None,
+    fail_on: str | None,
+    quiet: bool,
+) -> None:
+    """Scan request logs and report the campaigns in them.
+
+    LOGS are files, folders or globs: Parquet, JSON lines (plain, .gz, .zst) or CSV. With -o, the findings are
+    written to a file and the report for people is printed as well (not with --quiet).
+    """
+    if output == Path("-"):
+        output = None  # as everywhere: stdout
+    form = form or form_of(output)
+    read = (*source.logs, accounts, baseline, key_file)
+    require_writable(output, read=read)
+    require_writable(source.rejects, read=(*read, output))
+    key = key_in(key_file)
+
+    from stillwatch import api
+
+    with progress_shown(quiet=quiet) as progress:
+        findings = api.scan(
+            source,
+            accounts=accounts,
+            baseline=baseline,
+            key=key,
+            limit_memory=limit_memory,
+            progress=progress,
+            note=None if quiet else say,
+        )
+    if output is None:
+        print_report(findings, form)
+    else:
+        write_report(findings, form, output)
+        if not quiet:
+            if form != "human":
+                print_report(findings, "human", saved_as=str(output))
+            say(f"findings written to {output}")
+    if _fails(findings, fail_on):
+        raise click.exceptions.Exit(FAIL_ON_MET)
+
+
+def _fails(findings: Findings, fail_on: str | None) -> bool:
+    from stillwatch.verdicts.evidence import Verdict
+
+    failing = {"campaign": {Verdict.CAMPAIGN}, "watch": {Verdict.CAMPAIGN, Verdict.WATCH}}.get(fail_on or "", set())
+    return any(finding.verdict in failing for finding in findings.campaigns)
