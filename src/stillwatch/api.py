@@ -3,6 +3,7 @@
     scan            logs -> findings
     scan_table      the same of an Arrow table in memory
     fit_baseline    logs -> what ordinary traffic looks like; save_baseline, load_baseline keep it
+    examples        findings, the logs and the key -> example prompts of their harvest
     cohort_p_values    logs -> the p-value of every cohort, reported or not (to check calibration)
     simulate        a scenario -> a log with known truth
 
@@ -11,7 +12,7 @@ Touches: the files it is given, temporary files when memory is bounded, and the 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +29,13 @@ from stillwatch.exchanges.source import LogSource
 from stillwatch.marks.digest import NEEDED
 from stillwatch.marks.families import FAMILIES
 from stillwatch.report.baseline_v1 import load_baseline, save_baseline
+from stillwatch.report.examples import Example, Sought, find_examples
 from stillwatch.simulate.scenario import load_scenario
 from stillwatch.simulate.traffic import simulate as make_traffic
 from stillwatch.simulate.write import write_traffic
 from stillwatch.verdicts.baseline import FAMILY_CAP, Baseline
 from stillwatch.verdicts.conclude import Conclusion
-from stillwatch.verdicts.evidence import Findings, Rejected, Scan
+from stillwatch.verdicts.evidence import Finding, Findings, Rejected, Scan
 from stillwatch.verdicts.judge import Judge, Judgement, ScanSettings
 from stillwatch.verdicts.signals import SIGNALS
 
@@ -45,12 +47,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Baseline",
     "CohortPValue",
+    "Example",
     "Findings",
     "LogSource",
     "Progress",
     "ScanSettings",
     "SimulationSummary",
     "cohort_p_values",
+    "examples",
     "fit_baseline",
     "load_baseline",
     "save_baseline",
@@ -68,8 +72,8 @@ class Progress:
     """How far a scan is.
 
     Attributes:
-        stage: `reading`, `gathering` or `judging`.
-        done: bytes while reading, steps afterwards.
+        stage: `reading`, `gathering`, `judging` or `finding examples`.
+        done: bytes while logs are read, else steps.
         total: of the same.
         exchanges: read so far.
     """
@@ -139,6 +143,41 @@ def scan(
             note(text)
     held = load_baseline(baseline) if isinstance(baseline, Path) else baseline
     return _concluded(read, held, key, settings or ScanSettings(), progress)
+
+
+def examples(
+    logs: LogSource | Sequence[str | Path],
+    findings: Iterable[Finding],
+    *,
+    key: bytes,
+    at_most: int = 3,
+    account: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, tuple[Example, ...]]:
+    """Find example prompts of findings in the logs, which are read once more: findings hold none.
+
+    Args:
+        logs: the logs that were scanned; what of them cannot be read is passed over.
+        findings: whose examples.
+        key: what the findings' marks were named with.
+        at_most: examples of each finding, from different accounts as far as there are.
+        account: take the examples from this account only.
+        progress: called now and then.
+
+    Returns:
+        Examples by the finding's id; a prompt in them is one short line that can do no harm on a terminal.
+
+    Raises:
+        NoExamplesError: none was found; the text says what is missing.
+        StillwatchError: the logs cannot be read, as for `scan`.
+
+    """
+    sought = [Sought(finding, account) for finding in findings]
+    if not sought:
+        return {}
+    source = replace(_source(logs), strict=False, rejects=None)  # a scan has reported those rows before
+    reader = LogReader(source, columns=NEEDED)
+    return find_examples(_watched(reader, progress, "finding examples"), sought, key=key, at_most=at_most)
 
 
 def scan_table(
@@ -237,20 +276,25 @@ def _read(
     limit_memory: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> _Read:
-    source = logs if isinstance(logs, LogSource) else LogSource(logs)
-    reader = LogReader(source, columns=NEEDED, now=datetime.now(UTC))
+    reader = LogReader(_source(logs), columns=NEEDED, now=datetime.now(UTC))
     known = None if accounts is None else read_accounts(accounts)
     population = populate_from(_watched(reader, progress), known, limit_memory=limit_memory)
     return _Read(population, reader.report(), known)
 
 
-def _watched(reader: LogReader, progress: Callable[[Progress], None] | None) -> Iterator[pa.RecordBatch]:
+def _source(logs: LogSource | Sequence[str | Path]) -> LogSource:
+    return logs if isinstance(logs, LogSource) else LogSource(logs)
+
+
+def _watched(
+    reader: LogReader, progress: Callable[[Progress], None] | None, stage: str = "reading"
+) -> Iterator[pa.RecordBatch]:
     exchanges = 0
     for batch in reader.batches():
         exchanges += batch.num_rows
         yield batch
         if progress is not None:
-            progress(Progress("reading", reader.bytes_read, reader.bytes_total, exchanges))
+            progress(Progress(stage, reader.bytes_read, reader.bytes_total, exchanges))
 
 
 def _judged(

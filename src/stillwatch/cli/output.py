@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from stillwatch.report.examples import Examples
     from stillwatch.verdicts.evidence import Findings
 
 
@@ -57,20 +58,22 @@ def require_writable(path: Path | None, *, read: Iterable[str | Path | None] = (
         raise OutputError(f"{path}: cannot be written: permission denied")
 
 
-def print_report(findings: Findings, form: str, *, saved_as: str = "") -> None:
-    """Print findings to stdout in one of the formats."""
+def print_report(findings: Findings, form: str, *, saved_as: str = "", examples: Examples | None = None) -> None:
+    """Print findings to stdout in one of the formats, with examples where there are some."""
     if form == "human":
         from stillwatch.report.terminal import print_findings
 
-        print_findings(findings, console_on(sys.stdout), saved_as=saved_as)
+        print_findings(findings, console_on(sys.stdout), saved_as=saved_as, examples=examples)
     else:
         sys.stdout.flush()
-        sys.stdout.buffer.write(_encoded(findings, form))
+        sys.stdout.buffer.write(_encoded(findings, form, examples))
         sys.stdout.buffer.flush()
 
 
-def write_report(findings: Findings, form: str, path: Path) -> None:
+def write_report(findings: Findings, form: str, path: Path, *, examples: Examples | None = None) -> None:
     """Write findings to a file in one of the formats, whole or not at all.
+
+    With examples a new file can be read by its owner only, for it holds prompts.
 
     Raises:
         OutputError: the file cannot be written.
@@ -78,15 +81,15 @@ def write_report(findings: Findings, form: str, path: Path) -> None:
     """
     from stillwatch.report.output_file import write_whole
 
-    write_whole(path, _encoded(findings, form))
+    write_whole(path, _encoded(findings, form, examples), private=bool(examples))
 
 
-def _encoded(findings: Findings, form: str) -> bytes:
+def _encoded(findings: Findings, form: str, examples: Examples | None) -> bytes:
     from stillwatch.report.findings_v1 import to_json, to_json_lines
     from stillwatch.report.terminal import print_findings
 
     if form == "human":
         page = io.StringIO()
-        print_findings(findings, console_on(page, width=100))
+        print_findings(findings, console_on(page, width=100), examples=examples)
         return page.getvalue().encode()
-    return to_json(findings) if form == "json" else to_json_lines(findings)
+    return (to_json if form == "json" else to_json_lines)(findings, examples)
