@@ -221,10 +221,10 @@ def test_foreign_files_of_a_folder_are_skipped_and_named(tmp_path: Path) -> None
         "README.md": "skipped, no log by its name",
         "_SUCCESS": "skipped, no log by its name",
         ".part-0.parquet.crc": "skipped, no log by its name",
-        "chart.png": "skipped, neither Parquet, JSON nor CSV",
-        "notes.txt": "skipped, neither Parquet, JSON nor CSV",
+        "chart.png": "skipped, neither Parquet, JSON, CSV nor a server log",
+        "notes.txt": "skipped, neither Parquet, JSON, CSV nor a server log",
         "empty.jsonl": "skipped, empty",
-        "package.json": "skipped, in no dialect known",
+        "package.json": "skipped, in no dialect known; name one",
     }
 
 

@@ -52,7 +52,9 @@ def read_accounts(path: Path) -> pa.Table:
         raise InputError(notes[0])
     file = files[0]
     present: dict[str, None] = {}
-    reader = {Form.PARQUET: read_parquet, Form.JSON: read_json, Form.CSV: read_table}[file.form]
+    reader = {Form.PARQUET: read_parquet, Form.JSON: read_json, Form.CSV: read_table}.get(file.form)
+    if reader is None:
+        raise InputError(f"{path}: neither Parquet, JSON nor CSV")
     intake = _intake(str(file.path), present)
     parts = [_typed(rows, str(file.path)) for rows in reader(file, intake) if rows.count]
     if not parts and "account" not in present:
@@ -90,7 +92,7 @@ def _intake(path: str, present: dict[str, None]) -> Intake:
         del raw
         raise LogError("half a line", path=path, line=line)
 
-    return Intake(known, wanted, refuse, lambda _: None, cut, batch_rows=65_536)
+    return Intake(known, wanted, refuse, lambda _: None, cut, batch_rows=65_536, note=lambda _: None)
 
 
 def _typed(rows: Rows, path: str) -> tuple[pa.Table, list[int | None]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from stillwatch.errors import InputError, LogError, UsageError
+from stillwatch.exchanges.server_line import is_server_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +34,7 @@ class Form(StrEnum):
     PARQUET = "parquet"
     JSON = "json"  # one object a line, one array, or objects one after another
     CSV = "csv"
+    SERVER_LOG = "server log"  # plain text, a record a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class LogFile:
         size: its bytes when it was found; what a writer adds later is not read.
         compression: `gzip`, `zstd` or None.
         named: it was asked for by its own name, not found in a folder or by a pattern.
+        modified: when it was last changed.
 
     """
 
@@ -50,6 +54,7 @@ class LogFile:
     form: Form
     compression: str | None
     named: bool
+    modified: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,23 +141,24 @@ def _inspected(path: Path, *, by_name: bool) -> LogFile | str:
     if not by_name and (name.startswith(("_", ".")) or name.endswith((".crc", ".tmp", ".md", ".html"))):
         return "no log by its name"
     try:
-        size = path.stat().st_size
+        status = path.stat()
         with path.open("rb") as raw:
             head = raw.read(4)
     except OSError as error:
         if by_name:
             raise InputError(f"{path}: {error.strerror}") from error
         return f"{error.strerror}"
-    if not size:
+    if not status.st_size:
         return _EMPTY
     compression = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else None
-    found = LogFile(path, size, Form.JSON, compression, by_name)
+    modified = datetime.fromtimestamp(status.st_mtime, tz=UTC)
+    found = LogFile(path, status.st_size, Form.JSON, compression, by_name, modified)
     suffix = Path(name.removesuffix(".gz").removesuffix(".zst")).suffix
     beginning = _beginning(found)
     if beginning is not None and not beginning.removeprefix(_BOM).strip() and len(beginning) < _PIECE_BYTES:
         return _EMPTY
     form = Form.PARQUET if head == b"PAR1" else _form(beginning or b"", suffix, by_name=by_name)
-    return "neither Parquet, JSON nor CSV" if form is None else replace(found, form=form)
+    return "neither Parquet, JSON, CSV nor a server log" if form is None else replace(found, form=form)
 
 
 def _form(beginning: bytes, suffix: str, *, by_name: bool) -> Form | None:
@@ -166,6 +172,8 @@ def _form(beginning: bytes, suffix: str, *, by_name: bool) -> Form | None:
         return Form.JSON
     if suffix in _TABLE_SUFFIXES and text:
         return Form.CSV
+    if text and is_server_log(start):
+        return Form.SERVER_LOG
     if suffix in _PARQUET_SUFFIXES:
         return Form.PARQUET
     if suffix not in _LOG_SUFFIXES and not (by_name and start):

@@ -36,6 +36,7 @@ from stillwatch.exchanges.rejects import Rejects
 from stillwatch.exchanges.rows import BATCH_BYTES, Intake, Rows
 from stillwatch.exchanges.schema import EXCHANGE, REQUIRED
 from stillwatch.exchanges.seen import SeenRequests, hash_rows, shared_by_chance
+from stillwatch.exchanges.server_log import read_server_log
 from stillwatch.exchanges.table import read_table
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ _READERS: Final[Mapping[Form, Callable[[LogFile, Intake], Iterator[Rows]]]] = {
     Form.PARQUET: read_parquet,
     Form.JSON: read_json,
     Form.CSV: read_table,
+    Form.SERVER_LOG: read_server_log,
 }
 _TELLS_APART: Final = ("time", "account", "model", "operation", "input_tokens", "output_tokens", "status")
 _MADE_OF: Final = (*_TELLS_APART, "api_key", "ip", "system", "prompt", "response", "answer")
@@ -184,7 +186,8 @@ class LogReader:
             if held:
                 yield _together(held)
             if self._files and not self._dialects:
-                raise DialectError(f"no dialect fits any file of {self._files[0].path.parent}; name one")
+                reasons = [f"no dialect fits any file of {self._files[0].path.parent}", *self._notes]
+                raise DialectError("; ".join(reasons))
         finally:
             self._rejects.close()
 
@@ -196,10 +199,10 @@ class LogReader:
         while True:
             try:
                 rows = next(source, None)
-            except DialectError:
+            except DialectError as error:
                 if file.named:
                     raise
-                self._notes.append(f"skipped, in no dialect known: {path}")
+                self._notes.append(f"skipped, {str(error).removeprefix(f'{path}: ')}: {path}")
                 return
             except LogError as error:  # the file breaks off; what came before is kept
                 self._rejects.add(error.reason, path=path, line=error.line, field=error.field)
@@ -233,12 +236,14 @@ class LogReader:
         def known(head: Sequence[Row]) -> Dialect:
             return self._known(file, head)
 
-        return Intake(known, self._wanted, refuse, self._advance, cut, self._batch_rows)
+        return Intake(known, self._wanted, refuse, self._advance, cut, self._batch_rows, self._notes.append)
 
     def _known(self, file: LogFile, head: Sequence[Row]) -> Dialect:
         found = self._dialect or recognised(head)
         if found is None:
             raise DialectError(f"{file.path}: in no dialect known; name one")
+        if (hopeless := found.hopeless(head)) is not None:
+            raise DialectError(f"{file.path}: {hopeless}")
         self._dialects[str(file.path)] = found.name
         return found
 

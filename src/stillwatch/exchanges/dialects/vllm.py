@@ -1,8 +1,9 @@
-"""vLLM's request log, written as JSON records. Pure.
+"""vLLM's request log, written as JSON records or in plain text. Pure.
 
 It is written by `vllm serve --enable-log-requests --enable-log-outputs --logging-config.formatter json`, or with any
 Python logging configuration that has a JSON formatter and a date format with the year in it.
-A record is `{"asctime": ..., "levelname": ..., "message": ...}`. Three messages tell of a request, and share its id:
+A record is `{"asctime": ..., "levelname": ..., "message": ...}`; the lines of a plain text log are made into such
+records by the reader (server_log.py). Three messages tell of a request, and share its id:
 
     Received request ID: params: SamplingParams(...), lora_request: ...      (before 0.11 with the prompt in it)
     Request ID details: prompt: '...', prompt_token_ids: ...                 (level DEBUG)
@@ -28,7 +29,7 @@ from stillwatch.exchanges.dialects.messages import conversation
 from stillwatch.exchanges.digest import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _TIME: Final = ("timestamp", "time", "asctime")
 _ACCOUNT: Final = ("account", "account_id", "user_id", "user", "api_key_hash", "organization")
@@ -82,6 +83,16 @@ def _convert(row: Row) -> Iterator[Exchange]:
                 ]
             )
             return
+
+
+def _hopeless(head: Sequence[Row]) -> str | None:
+    told = [exchange for row in head if _recognises(row) for exchange in _convert(row)]
+    if not told or any("account" in exchange for exchange in told):
+        return None
+    return (
+        "vLLM's log of requests that says of none who pays, which vLLM does not know; let the gateway in front of it "
+        "send the header X-Request-Id: ACCOUNT:ID with each request, or a logging filter add `account` to JSON records"
+    )
 
 
 def _identified(name: str) -> tuple[str, str | None, str | None]:
@@ -189,4 +200,5 @@ VLLM: Final = Dialect(
     _recognises,
     _convert,
     pieces=True,
+    hopeless=_hopeless,
 )
