@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -338,28 +337,3 @@ def test_strict_stops_at_the_first_bad_row_and_says_where(tmp_path: Path) -> Non
     assert done.returncode == 3
     assert f"stillwatch: error: {log}:2: time: " in done.stderr
     assert not (tmp_path / "found.json").exists()
-
-
-# ---- interruption
-
-
-def test_an_interrupted_scan_ends_with_130_and_leaves_the_old_findings_whole(
-    made: Made, key_file: Path, tmp_path: Path
-) -> None:
-    found = tmp_path / "found.json"
-    found.write_text("older findings\n")
-    command = [sys.executable, "-m", "stillwatch", "scan", str(made.log), "--key-file", str(key_file), "-o", str(found)]
-    with subprocess.Popen(  # noqa: S603  our own command
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:  # progress: the scan is under way
-            if "reading" in line:
-                break
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-        process.wait()
-    assert process.returncode == 130, said
-    assert "stillwatch: interrupted; no findings were written" in said
-    assert found.read_text() == "older findings\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["found.json", "key"]

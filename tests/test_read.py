@@ -353,8 +353,22 @@ def test_a_rejects_file_that_cannot_be_written_is_said_to_be(tmp_path: Path) -> 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_said_to_be(tmp_path: Path) -> None:
     log = _write(tmp_path / "log.jsonl", [_row(i, account=None) for i in range(5_000)])
-    with pytest.raises(OutputError, match="No space left"):
+    with pytest.raises(OutputError, match="no space left"):
         list(LogReader(LogSource([log], rejects=Path("/dev/full"))).batches())
+
+
+def test_an_earlier_rejects_file_stays_until_all_is_read(tmp_path: Path) -> None:
+    kept = tmp_path / "rejects.jsonl"
+    kept.write_text("earlier\n")
+    log = _write(tmp_path / "log.jsonl", [_row(i, account=None if i % 2 else "a") for i in range(10)])
+    batches = LogReader(LogSource([log], rejects=kept)).batches()
+    next(batches)
+    batches.close()  # broken off
+    assert kept.read_text() == "earlier\n"
+    assert sorted(tmp_path.iterdir()) == [log, kept]
+    _table(log, rejects=kept)
+    assert len(_rejects(kept)) == 5
+    assert sorted(tmp_path.iterdir()) == [log, kept]
 
 
 def test_nulls_inside_and_keys_twice_are_read(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ Touches: the files it is given, temporary files when memory is bounded, and the 
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ from stillwatch.verdicts.judge import Judge, Judgement, ScanSettings
 from stillwatch.verdicts.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from stillwatch.cohorts.population import Population
 
@@ -278,7 +279,8 @@ def _read(
 ) -> _Read:
     reader = LogReader(_source(logs), columns=NEEDED, now=datetime.now(UTC))
     known = None if accounts is None else read_accounts(accounts)
-    population = populate_from(_watched(reader, progress), known, limit_memory=limit_memory)
+    with closing(_watched(reader, progress)) as batches:  # broken off, it takes away what it had begun to write
+        population = populate_from(batches, known, limit_memory=limit_memory)
     return _Read(population, reader.report(), known)
 
 
@@ -288,13 +290,14 @@ def _source(logs: LogSource | Sequence[str | Path]) -> LogSource:
 
 def _watched(
     reader: LogReader, progress: Callable[[Progress], None] | None, stage: str = "reading"
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     exchanges = 0
-    for batch in reader.batches():
-        exchanges += batch.num_rows
-        yield batch
-        if progress is not None:
-            progress(Progress(stage, reader.bytes_read, reader.bytes_total, exchanges))
+    with closing(reader.batches()) as batches:
+        for batch in batches:
+            exchanges += batch.num_rows
+            yield batch
+            if progress is not None:
+                progress(Progress(stage, reader.bytes_read, reader.bytes_total, exchanges))
 
 
 def _judged(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import Any, Final
@@ -15,12 +16,13 @@ from stillwatch.cli.explain import explain
 from stillwatch.cli.output import say
 from stillwatch.cli.scan import scan
 from stillwatch.cli.simulate import simulate
+from stillwatch.cli.stopped import Stopped
 from stillwatch.cli.version import version
 from stillwatch.errors import StillwatchError
 
 FAILURE: Final = 3
-INTERRUPTED: Final = 128 + 2  # as a shell reports SIGINT
-READER_GONE: Final = 128 + 13  # as a shell reports SIGPIPE
+BY_SIGNAL: Final = 128  # and the signal's number, as a shell reports it
+READER_GONE: Final = BY_SIGNAL + 13  # SIGPIPE
 
 
 class _Commands(click.Group):
@@ -32,9 +34,10 @@ class _Commands(click.Group):
             sys.stdout.flush()
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
             say("interrupted; no findings were written")
-            raise click.exceptions.Exit(INTERRUPTED) from None
+            number = interruption.number if isinstance(interruption, Stopped) else signal.SIGINT
+            raise click.exceptions.Exit(BY_SIGNAL + number) from None
         except BrokenPipeError:
             # a second failure when Python flushes at exit would print a traceback: let it flush into nothing
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

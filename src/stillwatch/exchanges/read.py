@@ -40,7 +40,7 @@ from stillwatch.exchanges.server_log import read_server_log
 from stillwatch.exchanges.table import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from stillwatch.exchanges.dialects.dialect import Dialect, Row
     from stillwatch.exchanges.source import LogSource
@@ -161,7 +161,7 @@ class LogReader:
             bytes_total=self.bytes_total,
         )
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Yield the exchanges, in batches of all columns asked for; columns that a log does not have are null.
 
         Raises:
@@ -188,8 +188,9 @@ class LogReader:
             if self._files and not self._dialects:
                 reasons = [f"no dialect fits any file of {self._files[0].path.parent}", *self._notes]
                 raise DialectError("; ".join(reasons))
+            self._rejects.finish()
         finally:
-            self._rejects.close()
+            self._rejects.drop()
 
     # ---- a file ---------------------------------------------------------------------------------------------
 
