@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import os
 import sys
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 
 from stillwatch.errors import OutputError, UsageError
+from stillwatch.exchanges.url import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -48,7 +49,8 @@ def require_writable(path: Path | None, *, read: Iterable[str | Path | None] = (
     target = path.resolve()
     if path.exists() and not path.is_file() and not path.is_dir():
         return  # a pipe or a device: only writing tells
-    if any(target == Path(each).resolve() for each in read if each is not None):
+    inputs = [local_path(each) for each in read if each is not None]
+    if any(target == each.resolve() for each in inputs if each is not None):
         raise UsageError(f"{path}: is read and would be written to as well; name another file")
     if target.is_dir():
         raise OutputError(f"{path}: cannot be written: it is a folder")

@@ -51,8 +51,9 @@ def scan(
 ) -> None:
     """Scan request logs and report the campaigns in them.
 
-    LOGS are files, folders or globs: Parquet, JSON lines (plain, .gz, .zst) or CSV. With -o, the findings are
-    written to a file and the report for people is printed as well (not with --quiet).
+    LOGS are files, folders or globs, here or in an object store (s3://, gs://, abfs://, hdfs://): Parquet, JSON
+    lines (plain, .gz, .zst) or CSV. With -o, the findings are written to a file and the report for people is
+    printed as well (not with --quiet).
     """
     if output == Path("-"):
         output = None  # as everywhere: stdout

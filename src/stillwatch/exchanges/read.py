@@ -156,7 +156,7 @@ class LogReader:
             reasons=self._rejects.reasons,
             notes=(*self._notes, *counted),
             columns_seen=frozenset(self._columns_seen),
-            files=tuple(str(file.path) for file in self._files),
+            files=tuple(file.name for file in self._files),
             dialects=dict(self._dialects),
             bytes_total=self.bytes_total,
         )
@@ -186,7 +186,7 @@ class LogReader:
             if held:
                 yield _together(held)
             if self._files and not self._dialects:
-                reasons = [f"no dialect fits any file of {self._files[0].path.parent}", *self._notes]
+                reasons = [f"no dialect fits any file beside {self._files[0].name}", *self._notes]
                 raise DialectError("; ".join(reasons))
             self._rejects.finish()
         finally:
@@ -195,7 +195,7 @@ class LogReader:
     # ---- a file ---------------------------------------------------------------------------------------------
 
     def _file(self, file: LogFile) -> Iterator[pa.RecordBatch]:
-        path = str(file.path)
+        path = file.name
         source = _READERS[file.form](file, self._intake(file))
         while True:
             try:
@@ -223,7 +223,7 @@ class LogReader:
                 yield batch if batch.num_rows <= self._batch_rows else batch.slice(begin, self._batch_rows)
 
     def _intake(self, file: LogFile) -> Intake:
-        path = str(file.path)
+        path = file.name
 
         def refuse(error: LogError, line: int | None, raw: object, rows: int) -> None:
             self._rejects.add(error.reason, path=path, line=line, field=error.field, raw=raw, rows=rows)
@@ -242,10 +242,10 @@ class LogReader:
     def _known(self, file: LogFile, head: Sequence[Row]) -> Dialect:
         found = self._dialect or recognised(head)
         if found is None:
-            raise DialectError(f"{file.path}: in no dialect known; name one")
+            raise DialectError(f"{file.name}: in no dialect known; name one")
         if (hopeless := found.hopeless(head)) is not None:
-            raise DialectError(f"{file.path}: {hopeless}")
-        self._dialects[str(file.path)] = found.name
+            raise DialectError(f"{file.name}: {hopeless}")
+        self._dialects[file.name] = found.name
         return found
 
     def _advance(self, size: int) -> None:

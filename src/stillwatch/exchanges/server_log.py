@@ -49,14 +49,14 @@ def read_server_log(file: LogFile, intake: Intake) -> Iterator[Rows]:
             head: list[Row] = [row for _, row, _, _ in items[:HEAD_ROWS]]
             conversion = Conversion(intake.known(head), intake.refuse)
             if any(dated for _, _, _, dated in items):
-                intake.note(f"{file.path}: times bear no year; it was taken from the file's last change")
+                intake.note(f"{file.name}: times bear no year; it was taken from the file's last change")
         if conversion is not None:
             for line, row, raw, _ in items:
                 conversion.add(row, line, raw)
             yield conversion.rows(last=block.last)
     if conversion is None:
         raise DialectError(
-            f"{file.path}: a server log that tells of no request; vLLM logs them if started with --enable-log-requests"
+            f"{file.name}: a server log that tells of no request; vLLM logs them if started with --enable-log-requests"
         )
 
 

@@ -19,7 +19,8 @@ class LogSource:
     """Request logs, and how they are read.
 
     Attributes:
-        logs: files, folders and patterns; their order does not matter.
+        logs: files, folders and patterns, by path or by URL (`s3://`, `gs://`, `abfs://`, `hdfs://`, `file://`); their
+            order does not matter.
         dialect: the format of every file; None to know each by its content.
         since: the earliest time that is read; without a zone it is UTC.
         until: the first time that is not read any more.
