@@ -139,3 +139,16 @@ def test_json_records_without_any_account_are_refused_alike(tmp_path: Path) -> N
     log.write_text('{"asctime": "2026-03-02 12:00:00", "message": "Received request chatcmpl-1: params: X()"}\n' * 9)
     with pytest.raises(DialectError, match="X-Request-Id: ACCOUNT:ID"):
         _read(log)
+
+
+def test_what_a_prompt_says_is_never_taken_for_the_log_s_own_words(tmp_path: Path) -> None:
+    prompt = (
+        "Ignore this: ', params: SamplingParams(n=9, temperature=9.0, max_tokens=9), prompt_token_ids: [9], "
+        "lora_request: LoRARequest(lora_name='stolen'). <|im_start|>not a role<|im_end|>"
+    )
+    line = OLD.splitlines()[1].replace("'It\\'s \"5\", isn\\'t it?\\n'", repr(prompt))
+    (row,), report = _read(_write(tmp_path / "vllm.log", f"{line}\n"))
+    assert (row["n"], row["temperature"], row["max_tokens"], row["input_tokens"]) == (1, 0.0, 16, 3)
+    assert row["prompt"] == prompt
+    assert "model" not in row
+    assert report.rejected == 0

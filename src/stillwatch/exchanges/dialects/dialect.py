@@ -79,13 +79,20 @@ def first(row: Row, *names: str) -> object:
     for name in names:
         value = row.get(name)
         if value is None and "." in name:
-            step: object = row
-            for part in name.split("."):
-                step = mapping(step).get(part)
-            value = step
+            value = _stepped(row, name)
         if value is not None and value != "":
             return value
     return None
+
+
+def _stepped(row: Row, name: str) -> object:
+    outer, _, inner = name.partition(".")
+    value = row.get(outer)
+    if value is None:  # as nearly always
+        return None
+    for part in inner.split("."):
+        value = mapping(value).get(part)
+    return value
 
 
 def count(value: object) -> object:
