@@ -44,14 +44,12 @@ def signals_in(findings: Findings) -> list[str]:
 
 def fit_baseline(arena: Path, out: Path) -> Path:
     """Fit a baseline on an arena's log and write it to `out`, which is returned."""
-    fitted = api.fit_baseline([str(arena / "exchanges")], accounts=arena / "accounts.parquet", key=KEY)
+    fitted = api.fit_baseline([str(arena / "exchanges")], accounts=arena / "accounts.parquet")
     api.save_baseline(fitted, out)
     return out
 
 
 def cohort_p_values(arena: Path, *, baseline: Path | None) -> list[float]:
     """The p-value of every cohort of an arena that was tested, whether it was reported or not."""
-    tested = api.cohort_p_values(
-        [str(arena / "exchanges")], accounts=arena / "accounts.parquet", baseline=baseline, key=KEY
-    )
+    tested = api.cohort_p_values([str(arena / "exchanges")], accounts=arena / "accounts.parquet", baseline=baseline)
     return [cohort.p_value for cohort in tested]

@@ -73,6 +73,18 @@ def test_what_is_no_time_is_named(said: object) -> None:
     assert dict(read.unreadable) == ({0: NO_TIME} if said != "" else {})
 
 
+@settings(deadline=None)  # machines are busy
+@given(
+    st.lists(st.datetimes(min_value=datetime(1974, 1, 1), max_value=datetime(2200, 1, 1)), min_size=1),  # noqa: DTZ001 - hypothesis wants none
+    st.sampled_from(["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d", "epoch"]),
+)
+def test_texts_that_are_written_alike_are_read_as_each_by_itself(moments: list[datetime], form: str) -> None:
+    said = [str(int(m.replace(tzinfo=UTC).timestamp())) if form == "epoch" else m.strftime(form) for m in moments]
+    read = typed(pa.array([*said, None]), MICROSECONDS)
+    assert not read.unreadable
+    assert read.values.cast(pa.int64()).to_pylist() == [*(time_of(text) for text in said), None]
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
 def test_arrow_timestamps_of_every_unit_and_zone_are_cast(unit: str, zone: str | None) -> None:

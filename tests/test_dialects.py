@@ -22,6 +22,7 @@ from stillwatch.exchanges.dialects.messages import conversation
 from stillwatch.exchanges.digest import digest
 from stillwatch.exchanges.read import LogReader
 from stillwatch.exchanges.schema import EXCHANGE
+from stillwatch.exchanges.source import LogSource
 
 LOGS = Path(__file__).parent / "fixtures" / "logs"
 DOCS = Path(__file__).parents[1] / "docs" / "dialects.md"
@@ -36,9 +37,9 @@ FIXTURES = {
 }
 
 
-def _read(*paths: Path, **options: Any) -> list[dict[str, object]]:  # noqa: ANN401 - options of LogReader
+def _read(*paths: Path, **how: Any) -> list[dict[str, object]]:  # noqa: ANN401 - fields of LogSource
     """Return each exchange's columns that are not null, times as text."""
-    reader = LogReader(paths, **options)
+    reader = LogReader(LogSource(paths, **how))
     rows = [row for batch in reader.batches() for row in batch.to_pylist()]
     for row in rows:
         row["time"] = row["time"].isoformat()
@@ -59,7 +60,7 @@ def test_every_dialect_has_a_fixture() -> None:
 @pytest.mark.parametrize("name", FIXTURES)
 def test_a_dialect_is_known_by_its_content_alone(name: str) -> None:
     for fixture in FIXTURES[name]:
-        reader = LogReader([LOGS / fixture])
+        reader = LogReader(LogSource([LOGS / fixture]))
         list(reader.batches())
         assert set(reader.report().dialects.values()) == {name}
 
@@ -183,14 +184,14 @@ def test_a_row_with_anything_in_any_place_is_converted_or_refused_by_name(
 
 def test_a_dialect_that_nobody_speaks_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="opentelemetry"):
-        LogReader([LOGS], dialect="klingon")
+        LogReader(LogSource([LOGS], dialect="klingon"))
 
 
 def test_a_named_file_in_no_dialect_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "package.json"
     path.write_text('{"name": "shop", "version": "1.0.0"}')
     with pytest.raises(DialectError, match=re.escape(str(path))):
-        list(LogReader([path]).batches())
+        list(LogReader(LogSource([path])).batches())
 
 
 def test_all_dialects_at_once_read_as_each_alone() -> None:
@@ -418,7 +419,7 @@ def test_anthropic() -> None:
 
 
 def test_vllm() -> None:
-    reader = LogReader([LOGS / "vllm.jsonl"])
+    reader = LogReader(LogSource([LOGS / "vllm.jsonl"]))
     chat, completion = _read(LOGS / "vllm.jsonl")
     assert chat == {
         "request_id": "chatcmpl-acct-lea:5f2b",

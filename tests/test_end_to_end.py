@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import pytest
 import stillwatch as package
 from stillwatch import api
 from stillwatch.errors import LogError
+from stillwatch.exchanges.source import LogSource
 from stillwatch.report.findings_v1 import from_either, to_json, to_json_lines
 from stillwatch.verdicts.evidence import Findings, Verdict
 
@@ -255,11 +255,9 @@ def test_explain_answers_for_a_campaign_a_member_and_a_stranger(made: Made, tmp_
     assert "bears no marks" in of_stranger.stdout
 
 
-def test_a_baseline_is_fitted_shown_and_used(made: Made, key_file: Path, tmp_path: Path) -> None:
+def test_a_baseline_is_fitted_shown_and_used(made: Made, tmp_path: Path) -> None:
     fitted = tmp_path / "baseline.json"
-    done = stillwatch(
-        "baseline", "fit", made.log, "--accounts", made.accounts, "--key-file", key_file, "-o", fitted, "--quiet"
-    )
+    done = stillwatch("baseline", "fit", made.log, "--accounts", made.accounts, "-o", fitted, "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     shown = stillwatch("baseline", "show", fitted)
     assert shown.returncode == 0
@@ -273,7 +271,7 @@ def test_a_baseline_is_fitted_shown_and_used(made: Made, key_file: Path, tmp_pat
 
 def test_a_window_looks_at_its_own_moments_only(made: Made) -> None:
     since, until = datetime(2026, 9, 2, tzinfo=UTC), datetime(2026, 9, 5, tzinfo=UTC)
-    found = api.scan([made.log], accounts=made.accounts, key=KEY, since=since, until=until)
+    found = api.scan(LogSource([made.log], since=since, until=until), accounts=made.accounts, key=KEY)
     times = made.exchanges.column("time").to_pylist()
     inside = [moment for moment in times if since <= moment < until]
     assert found.scan.exchanges == len(inside)
@@ -322,7 +320,7 @@ def test_a_log_of_nothing_or_of_one_account_holds_no_cohort(rows: int, tmp_path:
 def test_a_row_that_cannot_be_read_is_counted_kept_and_named(tmp_path: Path) -> None:
     log = write_lines(tmp_path / "log.jsonl", ROW, {**ROW, "time": "yesterday"}, "{broken", ROW | {"account": "a-2"})
     rejects = tmp_path / "rejects.jsonl"
-    found = api.scan([log], key=KEY, rejects=rejects)
+    found = api.scan(LogSource([log], rejects=rejects), key=KEY)
     assert (found.scan.exchanges, found.scan.rejected.rows) == (2, 2)
     kept = sorted((json.loads(line) for line in rejects.read_text().splitlines()), key=lambda each: each["line"])
     assert [(Path(each["path"]).name, each["line"]) for each in kept] == [("log.jsonl", 2), ("log.jsonl", 3)]
@@ -333,34 +331,9 @@ def test_a_row_that_cannot_be_read_is_counted_kept_and_named(tmp_path: Path) -> 
 def test_strict_stops_at_the_first_bad_row_and_says_where(tmp_path: Path) -> None:
     log = write_lines(tmp_path / "log.jsonl", ROW, {**ROW, "time": "yesterday"})
     with pytest.raises(LogError) as raised:
-        api.scan([log], key=KEY, strict=True)
+        api.scan(LogSource([log], strict=True), key=KEY)
     assert (raised.value.line, raised.value.field) == (2, "time")
     done = stillwatch("scan", log, "--strict", "--key-file", tmp_path / "key", "-q", "-o", tmp_path / "found.json")
     assert done.returncode == 3
     assert f"stillwatch: error: {log}:2: time: " in done.stderr
     assert not (tmp_path / "found.json").exists()
-
-
-# ---- interruption
-
-
-def test_an_interrupted_scan_ends_with_130_and_leaves_the_old_findings_whole(
-    made: Made, key_file: Path, tmp_path: Path
-) -> None:
-    found = tmp_path / "found.json"
-    found.write_text("older findings\n")
-    command = [sys.executable, "-m", "stillwatch", "scan", str(made.log), "--key-file", str(key_file), "-o", str(found)]
-    with subprocess.Popen(  # noqa: S603  our own command
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:  # progress: the scan is under way
-            if "reading" in line:
-                break
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-        process.wait()
-    assert process.returncode == 130, said
-    assert "stillwatch: interrupted; no findings were written" in said
-    assert found.read_text() == "older findings\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["found.json", "key"]

@@ -13,6 +13,7 @@ from tests.traffic import KEY, accused
 
 from stillwatch import api
 from stillwatch.exchanges.read import LogReader
+from stillwatch.exchanges.source import LogSource
 from stillwatch.report.findings_v1 import from_either, to_json
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def test_a_reader_says_how_many_rows_are_of_the_future(tmp_path: Path) -> None:
     log = tmp_path / "log.parquet"
     times = [START + timedelta(days=400 * (row % 2)) for row in range(100)]
     pq.write_table(pa.table({"time": pa.array(times, pa.timestamp("us", "UTC")), "account": names(100, 5)}), log)
-    reader = LogReader([log], now=START + timedelta(days=30))
+    reader = LogReader(LogSource([log]), now=START + timedelta(days=30))
     assert sum(batch.num_rows for batch in reader.batches()) == 100
     assert any("50" in note and "future" in note for note in reader.report().notes)
 

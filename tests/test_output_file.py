@@ -34,6 +34,15 @@ def test_a_new_file_follows_the_umask_and_an_old_one_keeps_its_mode(tmp_path: Pa
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_private_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    write_whole(path, b"", private=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o644)
+    write_whole(path, b"", private=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_when_there_is_no_room_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "found.json"
     write_whole(path, b"old")

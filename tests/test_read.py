@@ -21,6 +21,7 @@ from stillwatch.errors import DialectError, InputError, LogError, OutputError, U
 from stillwatch.exchanges.digest import digest
 from stillwatch.exchanges.read import LogReader, ReadReport, conform
 from stillwatch.exchanges.schema import EXCHANGE
+from stillwatch.exchanges.source import LogSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,15 +79,19 @@ def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     return path
 
 
-def _table(*logs: str | Path, **options: Any) -> tuple[pa.Table, ReadReport]:  # noqa: ANN401 - options of LogReader
-    reader = LogReader(logs, **options)
+def _table(
+    *logs: str | Path,
+    columns: list[str] | None = None,
+    now: datetime | None = None,
+    **how: Any,  # noqa: ANN401 - fields of LogSource
+) -> tuple[pa.Table, ReadReport]:
+    reader = LogReader(LogSource(logs, **how), columns=columns, now=now)
     batches = list(reader.batches())
     for batch in batches:
         batch.validate(full=True)
-        assert batch.num_rows <= options.get("batch_rows", 65_536)
+        assert batch.num_rows <= 65_536
     assert reader.bytes_read == reader.bytes_total
-    names = options.get("columns")
-    schema = pa.schema([f for f in EXCHANGE if names is None or f.name in names])
+    schema = pa.schema([f for f in EXCHANGE if columns is None or f.name in columns])
     return pa.Table.from_batches(batches, schema=schema), reader.report()
 
 
@@ -154,7 +159,7 @@ def test_only_the_columns_asked_for_are_given(tmp_path: Path, name: str) -> None
 def test_batches_hold_as_many_rows_as_asked_for(tmp_path: Path) -> None:
     rows = [_row(i) for i in range(1000)]
     for name in ("log.parquet", "log.jsonl"):
-        reader = LogReader([_write(tmp_path / name, rows)], batch_rows=64)
+        reader = LogReader(LogSource([_write(tmp_path / name, rows)]), batch_rows=64)
         assert all(batch.num_rows <= 64 for batch in reader.batches())
         assert reader.report().rows == 1000
 
@@ -162,11 +167,11 @@ def test_batches_hold_as_many_rows_as_asked_for(tmp_path: Path) -> None:
 def test_small_files_share_a_batch(tmp_path: Path) -> None:
     for i in range(20):
         _write(tmp_path / f"part-{i}.jsonl", [_row(i)])
-    assert [batch.num_rows for batch in LogReader([tmp_path]).batches()] == [20]
+    assert [batch.num_rows for batch in LogReader(LogSource([tmp_path])).batches()] == [20]
 
 
 def test_a_reader_reads_again_from_the_start(tmp_path: Path) -> None:
-    reader = LogReader([_write(tmp_path / "log.jsonl", [_row(1), {"account": "x"}])])
+    reader = LogReader(LogSource([_write(tmp_path / "log.jsonl", [_row(1), {"account": "x"}])]))
     first = (list(reader.batches()), reader.report())
     assert (list(reader.batches()), reader.report()) == first
 
@@ -216,10 +221,10 @@ def test_foreign_files_of_a_folder_are_skipped_and_named(tmp_path: Path) -> None
         "README.md": "skipped, no log by its name",
         "_SUCCESS": "skipped, no log by its name",
         ".part-0.parquet.crc": "skipped, no log by its name",
-        "chart.png": "skipped, neither Parquet, JSON nor CSV",
-        "notes.txt": "skipped, neither Parquet, JSON nor CSV",
+        "chart.png": "skipped, neither Parquet, JSON, CSV nor a server log",
+        "notes.txt": "skipped, neither Parquet, JSON, CSV nor a server log",
         "empty.jsonl": "skipped, empty",
-        "package.json": "skipped, in no dialect known",
+        "package.json": "skipped, in no dialect known; name one",
     }
 
 
@@ -245,26 +250,26 @@ def test_files_with_a_header_or_a_schema_only_are_empty_logs(tmp_path: Path) -> 
 def test_nothing_to_read_is_said_at_once(tmp_path: Path, log: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=log.replace("*", r"\*")):
-        LogReader([tmp_path / log])
+        LogReader(LogSource([tmp_path / log]))
 
 
 def test_a_folder_of_foreign_files_is_no_log(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("hello")
     with pytest.raises(InputError, match=r"README\.md"):
-        LogReader([tmp_path])
+        LogReader(LogSource([tmp_path]))
     (tmp_path / "package.json").write_text('{"name": "shop"}')
     with pytest.raises(DialectError):
-        list(LogReader([tmp_path]).batches())
+        list(LogReader(LogSource([tmp_path])).batches())
 
 
 def test_usage_errors_name_what_is_wrong(tmp_path: Path) -> None:
     log = _write(tmp_path / "log.jsonl", [_row(1)])
     with pytest.raises(UsageError, match="at least one log"):
-        LogReader([])
+        LogReader(LogSource([]))
     with pytest.raises(UsageError, match="colour"):
-        LogReader([log], columns=["colour"])
+        LogReader(LogSource([log]), columns=["colour"])
     with pytest.raises(UsageError, match="at least one row"):
-        LogReader([log], batch_rows=0)
+        LogReader(LogSource([log]), batch_rows=0)
 
 
 # ---- rows that cannot be read -----------------------------------------------------------------------------------
@@ -300,7 +305,7 @@ def test_a_bad_row_is_kept_aside_and_the_others_are_read(
     assert (reject["schema"], reject["rows"]) == ("stillwatch.rejects/1", 1)
     assert "req-17" in reject["raw"]
     with pytest.raises(LogError) as caught:
-        list(LogReader([log], strict=True).batches())
+        list(LogReader(LogSource([log], strict=True)).batches())
     assert (caught.value.path, caught.value.line, caught.value.field) == (str(log), line, field)
 
 
@@ -342,14 +347,28 @@ def test_a_raw_row_is_cut_and_the_rejects_file_is_private(tmp_path: Path) -> Non
 def test_a_rejects_file_that_cannot_be_written_is_said_to_be(tmp_path: Path) -> None:
     log = _write(tmp_path / "log.jsonl", [_row(1)])
     with pytest.raises(OutputError, match="nowhere"):
-        list(LogReader([log], rejects=tmp_path / "nowhere" / "rejects.jsonl").batches())
+        list(LogReader(LogSource([log], rejects=tmp_path / "nowhere" / "rejects.jsonl")).batches())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_said_to_be(tmp_path: Path) -> None:
     log = _write(tmp_path / "log.jsonl", [_row(i, account=None) for i in range(5_000)])
-    with pytest.raises(OutputError, match="No space left"):
-        list(LogReader([log], rejects=Path("/dev/full")).batches())
+    with pytest.raises(OutputError, match="no space left"):
+        list(LogReader(LogSource([log], rejects=Path("/dev/full"))).batches())
+
+
+def test_an_earlier_rejects_file_stays_until_all_is_read(tmp_path: Path) -> None:
+    kept = tmp_path / "rejects.jsonl"
+    kept.write_text("earlier\n")
+    log = _write(tmp_path / "log.jsonl", [_row(i, account=None if i % 2 else "a") for i in range(10)])
+    batches = LogReader(LogSource([log], rejects=kept)).batches()
+    next(batches)
+    batches.close()  # broken off
+    assert kept.read_text() == "earlier\n"
+    assert sorted(tmp_path.iterdir()) == [log, kept]
+    _table(log, rejects=kept)
+    assert len(_rejects(kept)) == 5
+    assert sorted(tmp_path.iterdir()) == [log, kept]
 
 
 def test_nulls_inside_and_keys_twice_are_read(tmp_path: Path) -> None:
@@ -455,7 +474,7 @@ def test_a_compressed_file_that_breaks_off_is_read_as_far_as_it_goes(tmp_path: P
     assert [(reject["path"], reject["line"]) for reject in broken] == [(str(log), None)]
     assert report.rejected <= 2  # an array's last object is rejected besides
     with pytest.raises(LogError):
-        list(LogReader([log], strict=True).batches())
+        list(LogReader(LogSource([log], strict=True)).batches())
 
 
 def test_the_last_rows_before_a_break_are_not_lost(tmp_path: Path) -> None:
@@ -488,7 +507,7 @@ def test_a_truncated_parquet_file_is_rejected_and_the_others_are_read(tmp_path: 
     assert reject["reason"].startswith("broken Parquet")
     assert report.rejected == 1
     with pytest.raises(LogError, match="broken Parquet"):
-        list(LogReader([cut], strict=True).batches())
+        list(LogReader(LogSource([cut], strict=True)).batches())
 
 
 def test_a_damaged_row_group_costs_its_rows_only(tmp_path: Path) -> None:
@@ -514,7 +533,7 @@ def test_a_log_that_grows_is_read_up_to_its_size_at_the_start(tmp_path: Path, na
     whole = log.read_bytes()
     half = whole.splitlines(keepends=True)[-1]
     log.write_bytes(whole + half.replace(b"req-9", b"req-x")[:-3])
-    reader = LogReader([log], strict=True)
+    reader = LogReader(LogSource([log], strict=True))
     with log.open("ab") as writer:
         writer.write(half[-3:] + half.replace(b"req-9", b"req-y"))
     table = pa.Table.from_batches(reader.batches())
@@ -533,7 +552,7 @@ def test_a_last_line_without_its_end_counts_if_it_is_whole(tmp_path: Path, name:
     assert table.num_rows == 9
     assert len(report.notes) + report.rejected == 1
     with pytest.raises(LogError):
-        list(LogReader([log], strict=True).batches())
+        list(LogReader(LogSource([log], strict=True)).batches())
 
 
 # ---- times ------------------------------------------------------------------------------------------------------
@@ -654,7 +673,7 @@ def test_no_bytes_break_the_reader_and_every_line_is_accounted_for(
     log = tmp_path_factory.mktemp("junk") / "log.jsonl"
     lines = [line.replace(b"\n", b" ").replace(b"\r", b" ") for line in lines]
     log.write_bytes(_jsonl([_row(0)]) + b"".join(line + b"\n" for line in lines))
-    reader = LogReader([log], dialect="exchange/1")
+    reader = LogReader(LogSource([log], dialect="exchange/1"))
     rows = sum(batch.num_rows for batch in reader.batches())
     report = reader.report()
     repeated = sum(line == _jsonl([_row(1)])[:-1] for line in lines)
@@ -699,4 +718,4 @@ def test_a_file_that_may_not_be_read_is_said_to_be(tmp_path: Path) -> None:
     log = _write(tmp_path / "log.jsonl", [_row(1)])
     log.chmod(0)
     with pytest.raises(InputError, match="Permission denied"):
-        LogReader([log])
+        LogReader(LogSource([log]))

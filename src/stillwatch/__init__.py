@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from stillwatch.api import (
         Baseline,
         Findings,
+        LogSource,
         ScanSettings,
+        examples,
         fit_baseline,
         load_baseline,
         save_baseline,
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Baseline",
     "Findings",
+    "LogSource",
     "ScanSettings",
+    "examples",
     "fit_baseline",
     "load_baseline",
     "save_baseline",

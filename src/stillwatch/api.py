@@ -3,6 +3,7 @@
     scan            logs -> findings
     scan_table      the same of an Arrow table in memory
     fit_baseline    logs -> what ordinary traffic looks like; save_baseline, load_baseline keep it
+    examples        findings, the logs and the key -> example prompts of their harvest
     cohort_p_values    logs -> the p-value of every cohort, reported or not (to check calibration)
     simulate        a scenario -> a log with known truth
 
@@ -11,7 +12,8 @@ Touches: the files it is given, temporary files when memory is bounded, and the 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,31 +26,36 @@ from stillwatch.engine.local import populate_from
 from stillwatch.exchanges.accounts import read_accounts
 from stillwatch.exchanges.read import LogReader, ReadReport, conform
 from stillwatch.exchanges.schema import ACCOUNT
+from stillwatch.exchanges.source import LogSource
 from stillwatch.marks.digest import NEEDED
 from stillwatch.marks.families import FAMILIES
 from stillwatch.report.baseline_v1 import load_baseline, save_baseline
+from stillwatch.report.examples import Example, Sought, find_examples
 from stillwatch.simulate.scenario import load_scenario
 from stillwatch.simulate.traffic import simulate as make_traffic
 from stillwatch.simulate.write import write_traffic
 from stillwatch.verdicts.baseline import FAMILY_CAP, Baseline
 from stillwatch.verdicts.conclude import Conclusion
-from stillwatch.verdicts.evidence import Findings, Rejected, Scan
+from stillwatch.verdicts.evidence import Finding, Findings, Rejected, Scan
 from stillwatch.verdicts.judge import Judge, Judgement, ScanSettings
 from stillwatch.verdicts.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from stillwatch.cohorts.population import Population
 
 __all__ = [
     "Baseline",
     "CohortPValue",
+    "Example",
     "Findings",
+    "LogSource",
     "Progress",
     "ScanSettings",
     "SimulationSummary",
     "cohort_p_values",
+    "examples",
     "fit_baseline",
     "load_baseline",
     "save_baseline",
@@ -66,8 +73,8 @@ class Progress:
     """How far a scan is.
 
     Attributes:
-        stage: `reading`, `gathering` or `judging`.
-        done: bytes while reading, steps afterwards.
+        stage: `reading`, `gathering`, `judging` or `finding examples`.
+        done: bytes while logs are read, else steps.
         total: of the same.
         exchanges: read so far.
     """
@@ -105,16 +112,11 @@ class _Read:
 
 
 def scan(
-    logs: Sequence[str | Path],
+    logs: LogSource | Sequence[str | Path],
     *,
     accounts: Path | None = None,
-    dialect: str | None = None,
     baseline: Path | Baseline | None = None,
     key: bytes,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    strict: bool = False,
-    rejects: Path | None = None,
     limit_memory: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     note: Callable[[str], None] | None = None,
@@ -123,15 +125,10 @@ def scan(
     """Scan request logs.
 
     Args:
-        logs: files, folders or globs.
+        logs: files, folders or globs; or a `LogSource`, which says besides how they are read.
         accounts: one row an account, if there is such a file.
-        dialect: the logs' format; recognised if None.
         baseline: what ordinary traffic looks like, or the file that holds it; the log's own population if None.
         key: names marks and cohorts; at least 16 bytes.
-        since: the first moment to look at.
-        until: the first moment not to look at.
-        strict: stop at the first row that cannot be read.
-        rejects: where rows that cannot be read are kept.
         limit_memory: bytes above which the disk is used.
         progress: called now and then.
         note: called once the logs are read, for each thing worth knowing about them: files passed over, rows that
@@ -141,15 +138,47 @@ def scan(
     Raises:
         StillwatchError: see `errors.py`; `LogError` and `DialectError` for logs, `BaselineError`, `OutputError`.
     """
-    read = _read(
-        logs, accounts=accounts, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects,
-        limit_memory=limit_memory, progress=progress,
-    )  # fmt: skip
+    read = _read(logs, accounts, limit_memory=limit_memory, progress=progress)
     if note is not None:
         for text in read.report.notes:
             note(text)
     held = load_baseline(baseline) if isinstance(baseline, Path) else baseline
     return _concluded(read, held, key, settings or ScanSettings(), progress)
+
+
+def examples(
+    logs: LogSource | Sequence[str | Path],
+    findings: Iterable[Finding],
+    *,
+    key: bytes,
+    at_most: int = 3,
+    account: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, tuple[Example, ...]]:
+    """Find example prompts of findings in the logs, which are read once more: findings hold none.
+
+    Args:
+        logs: the logs that were scanned; what of them cannot be read is passed over.
+        findings: whose examples.
+        key: what the findings' marks were named with.
+        at_most: examples of each finding, from different accounts as far as there are.
+        account: take the examples from this account only.
+        progress: called now and then.
+
+    Returns:
+        Examples by the finding's id; a prompt in them is one short line that can do no harm on a terminal.
+
+    Raises:
+        NoExamplesError: none was found; the text says what is missing.
+        StillwatchError: the logs cannot be read, as for `scan`.
+
+    """
+    sought = [Sought(finding, account) for finding in findings]
+    if not sought:
+        return {}
+    source = replace(_source(logs), strict=False, rejects=None)  # a scan has reported those rows before
+    reader = LogReader(source, columns=NEEDED)
+    return find_examples(_watched(reader, progress, "finding examples"), sought, key=key, at_most=at_most)
 
 
 def scan_table(
@@ -174,39 +203,30 @@ def scan_table(
 
 
 def fit_baseline(
-    logs: Sequence[str | Path],
+    logs: LogSource | Sequence[str | Path],
     *,
     accounts: Path | None = None,
-    dialect: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    strict: bool = False,
-    rejects: Path | None = None,
     limit_memory: int | None = None,
-    key: bytes = b"",
     progress: Callable[[Progress], None] | None = None,
 ) -> Baseline:
-    """Learn what ordinary traffic looks like; campaigns found in the logs are left out. Arguments as for `scan`."""
-    del key  # a baseline holds figures, no marks; asked for so that both commands take the same options
-    read = _read(
-        logs, accounts=accounts, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects,
-        limit_memory=limit_memory, progress=progress,
-    )  # fmt: skip
+    """Learn what ordinary traffic looks like; campaigns found in the logs are left out. Arguments as for `scan`.
+
+    A baseline holds figures and no marks, so that it needs no key.
+    """
+    read = _read(logs, accounts, limit_memory=limit_memory, progress=progress)
     _, judgement = _judged(read.population, None, ScanSettings(), progress, read.report.rows)
     return judgement.baseline
 
 
 def cohort_p_values(
-    logs: Sequence[str | Path],
+    logs: LogSource | Sequence[str | Path],
     *,
     accounts: Path | None = None,
     baseline: Path | Baseline | None = None,
-    key: bytes = b"",
     settings: ScanSettings | None = None,
 ) -> list[CohortPValue]:
     """Test every cohort of some logs, and give all of them, reported or not. Arguments as for `scan`."""
-    del key
-    read = _read(logs, accounts=accounts)
+    read = _read(logs, accounts)
     held = load_baseline(baseline) if isinstance(baseline, Path) else baseline
     judge, judgement = _judged(read.population, held, settings or ScanSettings(), None, read.report.rows)
     survey = judge.survey
@@ -251,33 +271,33 @@ def simulate(
 
 
 def _read(
-    logs: Sequence[str | Path],
+    logs: LogSource | Sequence[str | Path],
+    accounts: Path | None,
     *,
-    accounts: Path | None = None,
-    dialect: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    strict: bool = False,
-    rejects: Path | None = None,
     limit_memory: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> _Read:
-    reader = LogReader(
-        logs, dialect=dialect, since=since, until=until, strict=strict, rejects=rejects, columns=NEEDED,
-        now=datetime.now(UTC),
-    )  # fmt: skip
+    reader = LogReader(_source(logs), columns=NEEDED, now=datetime.now(UTC))
     known = None if accounts is None else read_accounts(accounts)
-    population = populate_from(_watched(reader, progress), known, limit_memory=limit_memory)
+    with closing(_watched(reader, progress)) as batches:  # broken off, it takes away what it had begun to write
+        population = populate_from(batches, known, limit_memory=limit_memory)
     return _Read(population, reader.report(), known)
 
 
-def _watched(reader: LogReader, progress: Callable[[Progress], None] | None) -> Iterator[pa.RecordBatch]:
+def _source(logs: LogSource | Sequence[str | Path]) -> LogSource:
+    return logs if isinstance(logs, LogSource) else LogSource(logs)
+
+
+def _watched(
+    reader: LogReader, progress: Callable[[Progress], None] | None, stage: str = "reading"
+) -> Generator[pa.RecordBatch, None, None]:
     exchanges = 0
-    for batch in reader.batches():
-        exchanges += batch.num_rows
-        yield batch
-        if progress is not None:
-            progress(Progress("reading", reader.bytes_read, reader.bytes_total, exchanges))
+    with closing(reader.batches()) as batches:
+        for batch in batches:
+            exchanges += batch.num_rows
+            yield batch
+            if progress is not None:
+                progress(Progress(stage, reader.bytes_read, reader.bytes_total, exchanges))
 
 
 def _judged(

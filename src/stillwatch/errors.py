@@ -3,7 +3,8 @@
     StillwatchError
     |- UsageError            what was asked for cannot be done as asked (exit code 2)
     |  |- ScenarioError      a scenario file of `simulate` says something wrong
-    |  `- UnknownNameError   no campaign or account of that name in the findings
+    |  |- UnknownNameError   no campaign or account of that name in the findings
+    |  `- NoExamplesError    no example prompts to show: other logs, another key, or logs without prompts
     |- InputError            what was given cannot be read (exit code 3)
     |  |- LogError           a log file: carries path, line and field where known
     |  |- DialectError       no dialect fits the file, or the named one does not
@@ -36,6 +37,10 @@ class ScenarioError(UsageError):
 
 class UnknownNameError(UsageError):
     """No campaign or account of that name is in the findings."""
+
+
+class NoExamplesError(UsageError):
+    """There are no example prompts to show; the text says what is missing."""
 
 
 class InputError(StillwatchError):

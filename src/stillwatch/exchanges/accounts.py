@@ -52,15 +52,17 @@ def read_accounts(path: Path) -> pa.Table:
         raise InputError(notes[0])
     file = files[0]
     present: dict[str, None] = {}
-    reader = {Form.PARQUET: read_parquet, Form.JSON: read_json, Form.CSV: read_table}[file.form]
-    intake = _intake(str(file.path), present)
-    parts = [_typed(rows, str(file.path)) for rows in reader(file, intake) if rows.count]
+    reader = {Form.PARQUET: read_parquet, Form.JSON: read_json, Form.CSV: read_table}.get(file.form)
+    if reader is None:
+        raise InputError(f"{path}: neither Parquet, JSON nor CSV")
+    intake = _intake(file.name, present)
+    parts = [_typed(rows, file.name) for rows in reader(file, intake) if rows.count]
     if not parts and "account" not in present:
-        raise LogError(MISSING, path=str(file.path), field="account")
+        raise LogError(MISSING, path=file.name, field="account")
     ignored = [name for name in present if name not in ACCOUNT.names]
     schema = ACCOUNT.with_metadata({NOTE: f"ignored: {', '.join(ignored)}".encode()} if ignored else {})
     table = pa.concat_tables([part for part, _ in parts]) if parts else ACCOUNT.empty_table()
-    _refuse_second_rows(table, [line for _, lines in parts for line in lines], str(file.path))
+    _refuse_second_rows(table, [line for _, lines in parts for line in lines], file.name)
     return table.cast(schema).combine_chunks()
 
 
@@ -90,7 +92,7 @@ def _intake(path: str, present: dict[str, None]) -> Intake:
         del raw
         raise LogError("half a line", path=path, line=line)
 
-    return Intake(known, wanted, refuse, lambda _: None, cut, batch_rows=65_536)
+    return Intake(known, wanted, refuse, lambda _: None, cut, batch_rows=65_536, note=lambda _: None)
 
 
 def _typed(rows: Rows, path: str) -> tuple[pa.Table, list[int | None]]:

@@ -190,10 +190,26 @@ def _time_column(array: pa.Array) -> Typed:
             return _epoch_column(_no_nan(array.cast(pa.float64(), safe=False)))
         if _is_texty(kind):
             array = _text_column(array).values
-            return _within_years(array.cast(MICROSECONDS).cast(pa.int64()))
-    except pa.ArrowInvalid:  # no zone, nanoseconds, an epoch as text, past 2^63, or no time at all
+            return _time_texts(array)
+    except pa.ArrowInvalid:  # nanoseconds, forms that differ from row to row, past 2^63, or no time at all
         pass
     return _one_by_one(array.to_pylist(), MICROSECONDS)
+
+
+def _time_texts(array: pa.Array) -> Typed:
+    """Texts that are all written alike: with a zone, without one, or as an epoch.
+
+    Raises:
+        pyarrow.ArrowInvalid: they are not.
+
+    """
+    if pc.all(pc.utf8_is_digit(array)).as_py():
+        return _epoch_column(array.cast(pa.int64()))
+    try:
+        ticks = array.cast(MICROSECONDS)
+    except pa.ArrowInvalid:
+        ticks = array.cast(pa.timestamp("us"))
+    return _within_years(ticks.cast(pa.int64()))
 
 
 def _clock_column(array: pa.Array) -> Typed:

@@ -130,12 +130,12 @@ def _each(block: Block, file: LogFile, intake: Intake) -> Iterator[_Item]:
             if block.last and not whole and i == len(data) - 1:
                 intake.cut(line, raw)
             else:
-                intake.refuse(LogError(_NO_JSON, path=str(file.path)), line, raw, 1)
+                intake.refuse(LogError(_NO_JSON, path=file.name), line, raw, 1)
             continue
         if isinstance(value, dict):
             yield line, value, raw
         else:
-            intake.refuse(LogError(_NO_OBJECT, path=str(file.path)), line, raw, 1)
+            intake.refuse(LogError(_NO_OBJECT, path=file.name), line, raw, 1)
 
 
 def _value(raw: bytes) -> object:
@@ -216,10 +216,10 @@ def _in_document(text: str, file: LogFile, intake: Intake) -> Iterator[_Item]:
         try:
             value, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
-            intake.refuse(LogError(_NO_JSON, path=str(file.path)), line, text[place : place + 4096], 1)
+            intake.refuse(LogError(_NO_JSON, path=file.name), line, text[place : place + 4096], 1)
             return
         if isinstance(value, dict):
             yield line, value, text[place : min(end, place + 4096)]
         else:
-            intake.refuse(LogError(_NO_OBJECT, path=str(file.path)), line, text[place:end], 1)
+            intake.refuse(LogError(_NO_OBJECT, path=file.name), line, text[place:end], 1)
         place = end

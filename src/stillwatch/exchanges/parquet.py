@@ -34,9 +34,9 @@ def read_parquet(file: LogFile, intake: Intake) -> Iterator[Rows]:
         DialectError: its dialect is not known.
 
     """
-    path = str(file.path)
+    path = file.name
     try:
-        parquet = pq.ParquetFile(path, memory_map=True)
+        parquet = file.place.open_parquet()
     except _BROKEN as error:
         raise _broken(error, path) from error
     with parquet:
@@ -87,7 +87,7 @@ def _batches(
                 done += batch.num_rows
                 intake.progress(file.size * (first - 1 + done) // total)
         except _BROKEN as error:
-            intake.refuse(_broken(error, str(file.path)), first + done, None, rows - done)
+            intake.refuse(_broken(error, file.name), first + done, None, rows - done)
         first += rows
 
 

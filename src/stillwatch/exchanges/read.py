@@ -36,18 +36,20 @@ from stillwatch.exchanges.rejects import Rejects
 from stillwatch.exchanges.rows import BATCH_BYTES, Intake, Rows
 from stillwatch.exchanges.schema import EXCHANGE, REQUIRED
 from stillwatch.exchanges.seen import SeenRequests, hash_rows, shared_by_chance
+from stillwatch.exchanges.server_log import read_server_log
 from stillwatch.exchanges.table import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from stillwatch.exchanges.dialects.dialect import Dialect, Row
+    from stillwatch.exchanges.source import LogSource
 
 _READERS: Final[Mapping[Form, Callable[[LogFile, Intake], Iterator[Rows]]]] = {
     Form.PARQUET: read_parquet,
     Form.JSON: read_json,
     Form.CSV: read_table,
+    Form.SERVER_LOG: read_server_log,
 }
 _TELLS_APART: Final = ("time", "account", "model", "operation", "input_tokens", "output_tokens", "status")
 _MADE_OF: Final = (*_TELLS_APART, "api_key", "ip", "system", "prompt", "response", "answer")
@@ -88,12 +90,7 @@ class LogReader:
     """Reads request logs as batches of `exchange/1`.
 
     Args:
-        logs: files, folders and patterns; their order does not matter.
-        dialect: the format of every file; None to know each by its content.
-        since: the earliest time that is read; without a zone it is UTC.
-        until: the first time that is not read any more.
-        strict: raise at the first row that cannot be read.
-        rejects: a file that keeps the rows that cannot be read.
+        source: the logs, and how they are read.
         columns: the columns wanted; None for all of `exchange/1`. Only these are read and checked, besides what
             tells repeated rows apart.
         batch_rows: rows of a batch, at most; fewer where rows are large.
@@ -107,13 +104,8 @@ class LogReader:
 
     def __init__(
         self,
-        logs: Sequence[str | Path],
+        source: LogSource,
         *,
-        dialect: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        strict: bool = False,
-        rejects: Path | None = None,
         columns: Sequence[str] | None = None,
         batch_rows: int = 65_536,
         now: datetime | None = None,
@@ -124,11 +116,11 @@ class LogReader:
         if batch_rows < 1:
             raise UsageError(f"a batch needs at least one row, not {batch_rows}")
         self._schema = pa.schema([f for f in EXCHANGE if columns is None or f.name in columns])
-        self._dialect = None if dialect is None else dialect_named(dialect)
-        self._since, self._until = _ticks(since), _ticks(until)
+        self._dialect = None if source.dialect is None else dialect_named(source.dialect)
+        self._since, self._until = _ticks(source.since), _ticks(source.until)
         self._future = None if now is None else _ticks(now + _DAY)
-        self._strict, self._rejects_path, self._batch_rows = strict, rejects, batch_rows
-        self._files, self._passed_over = find_files(logs)
+        self._strict, self._rejects_path, self._batch_rows = source.strict, source.rejects, batch_rows
+        self._files, self._passed_over = find_files(source.logs)
         self._start()
 
     def _start(self) -> None:
@@ -164,12 +156,12 @@ class LogReader:
             reasons=self._rejects.reasons,
             notes=(*self._notes, *counted),
             columns_seen=frozenset(self._columns_seen),
-            files=tuple(str(file.path) for file in self._files),
+            files=tuple(file.name for file in self._files),
             dialects=dict(self._dialects),
             bytes_total=self.bytes_total,
         )
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Yield the exchanges, in batches of all columns asked for; columns that a log does not have are null.
 
         Raises:
@@ -194,22 +186,24 @@ class LogReader:
             if held:
                 yield _together(held)
             if self._files and not self._dialects:
-                raise DialectError(f"no dialect fits any file of {self._files[0].path.parent}; name one")
+                reasons = [f"no dialect fits any file beside {self._files[0].name}", *self._notes]
+                raise DialectError("; ".join(reasons))
+            self._rejects.finish()
         finally:
-            self._rejects.close()
+            self._rejects.drop()
 
     # ---- a file ---------------------------------------------------------------------------------------------
 
     def _file(self, file: LogFile) -> Iterator[pa.RecordBatch]:
-        path = str(file.path)
+        path = file.name
         source = _READERS[file.form](file, self._intake(file))
         while True:
             try:
                 rows = next(source, None)
-            except DialectError:
+            except DialectError as error:
                 if file.named:
                     raise
-                self._notes.append(f"skipped, in no dialect known: {path}")
+                self._notes.append(f"skipped, {str(error).removeprefix(f'{path}: ')}: {path}")
                 return
             except LogError as error:  # the file breaks off; what came before is kept
                 self._rejects.add(error.reason, path=path, line=error.line, field=error.field)
@@ -229,7 +223,7 @@ class LogReader:
                 yield batch if batch.num_rows <= self._batch_rows else batch.slice(begin, self._batch_rows)
 
     def _intake(self, file: LogFile) -> Intake:
-        path = str(file.path)
+        path = file.name
 
         def refuse(error: LogError, line: int | None, raw: object, rows: int) -> None:
             self._rejects.add(error.reason, path=path, line=line, field=error.field, raw=raw, rows=rows)
@@ -243,13 +237,15 @@ class LogReader:
         def known(head: Sequence[Row]) -> Dialect:
             return self._known(file, head)
 
-        return Intake(known, self._wanted, refuse, self._advance, cut, self._batch_rows)
+        return Intake(known, self._wanted, refuse, self._advance, cut, self._batch_rows, self._notes.append)
 
     def _known(self, file: LogFile, head: Sequence[Row]) -> Dialect:
         found = self._dialect or recognised(head)
         if found is None:
-            raise DialectError(f"{file.path}: in no dialect known; name one")
-        self._dialects[str(file.path)] = found.name
+            raise DialectError(f"{file.name}: in no dialect known; name one")
+        if (hopeless := found.hopeless(head)) is not None:
+            raise DialectError(f"{file.name}: {hopeless}")
+        self._dialects[file.name] = found.name
         return found
 
     def _advance(self, size: int) -> None:

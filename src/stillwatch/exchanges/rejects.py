@@ -2,12 +2,15 @@
 
 The file holds one JSON object a line, `stillwatch.rejects/1`: path, line, field, reason, rows (more than one where a
 whole stretch of a file is broken) and raw, the row as it stood, cut at 2 kB. Rows may hold prompts, so the file can
-be read by its owner only.
+be read by its owner only. It is written beside its place and put there once all logs are read: an earlier one stays
+until then, and stays for good if reading is broken off.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 from collections import Counter
 from typing import IO, TYPE_CHECKING, Final
 
@@ -16,6 +19,7 @@ import msgspec
 from stillwatch.errors import LogError, OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 VERSION: Final = "stillwatch.rejects/1"
@@ -26,7 +30,7 @@ class Rejects:
     """Rows that could not be read.
 
     Args:
-        path: where to keep them; None to count them only. An earlier file there is replaced.
+        path: where to keep them; None to count them only. An earlier file there is replaced by `finish`.
         strict: raise at the first one instead.
 
     Raises:
@@ -38,11 +42,19 @@ class Rejects:
         self._path, self._strict = path, strict
         self._reasons: Counter[str] = Counter()
         self._out: IO[bytes] | None = None
+        self._beside: Path | None = None
         if path is not None:
-            try:
-                self._out = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-            except OSError as error:
-                raise OutputError(f"{path}: rejected rows cannot be kept: {error.strerror}") from error
+            with _kept(path):
+                self._open(path)
+
+    def _open(self, path: Path) -> None:
+        if path.exists() and not path.is_file():  # a pipe or a device
+            self._out = path.open("wb")
+            return
+        target = path.resolve()
+        beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        self._out = os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        self._beside = beside
 
     @property
     def places(self) -> bool:
@@ -83,24 +95,43 @@ class Rejects:
             "rows": rows,
             "raw": _shortened(raw),
         }
-        try:
+        with _kept(self._path):
             self._out.write(msgspec.json.encode(record) + b"\n")
-        except OSError as error:
-            raise OutputError(f"{self._path}: rejected rows cannot be kept: {error.strerror}") from error
 
-    def close(self) -> None:
-        """Write out what is still held.
+    def finish(self) -> None:
+        """Put the file in its place: all logs are read.
 
         Raises:
             OutputError: it cannot be written.
 
         """
-        out, self._out = self._out, None
+        out, beside = self._out, self._beside
+        if out is None:
+            return
+        with _kept(self._path):
+            out.close()
+            if beside is not None and self._path is not None:
+                beside.replace(self._path.resolve())
+        self._out = self._beside = None
+
+    def drop(self) -> None:
+        """Take away what was not finished; after `finish` this does nothing."""
+        out, beside, self._out, self._beside = self._out, self._beside, None, None
         if out is not None:
-            try:
+            with contextlib.suppress(OSError):  # what it still holds back need not reach a full disk
                 out.close()
-            except OSError as error:
-                raise OutputError(f"{self._path}: rejected rows cannot be kept: {error.strerror}") from error
+        if beside is not None:
+            beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _kept(path: Path | None) -> Iterator[None]:
+    """Say in our own words that rejected rows cannot be kept."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"{path}: rejected rows cannot be kept: {reason}") from error
 
 
 def _shortened(raw: object) -> str | None:

@@ -49,6 +49,7 @@ class Intake:
         progress: so many bytes of the file have been read.
         cut: the file ends in half a line, which is left out: the line, and as much of it as there is.
         batch_rows: rows to hand over at once, at most.
+        note: something about the file that a person should know.
 
     """
 
@@ -58,6 +59,7 @@ class Intake:
     progress: Callable[[int], None]
     cut: Callable[[int, object], None]
     batch_rows: int
+    note: Callable[[str], None]
 
 
 @dataclass(slots=True)

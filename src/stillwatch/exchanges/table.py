@@ -107,7 +107,7 @@ def _records(text: _Text, file: LogFile, intake: Intake) -> Iterator[_Record]:
                 intake.cut(line, None)
                 text.ends_whole = True  # what came before it is whole
             else:
-                intake.refuse(LogError(f"broken CSV: {error}", path=str(file.path)), line, None, count)
+                intake.refuse(LogError(f"broken CSV: {error}", path=file.name), line, None, count)
             continue
         if record is None:
             return
@@ -126,7 +126,7 @@ def _whole(records: Iterator[_Record], fields: int, text: _Text, file: LogFile, 
             intake.cut(line, ",".join(row))
         elif len(row) != fields:
             reason = "not as many fields as the header"
-            intake.refuse(LogError(reason, path=str(file.path)), line, ",".join(row), 1)
+            intake.refuse(LogError(reason, path=file.name), line, ",".join(row), 1)
         else:
             yield held
         held = following

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from stillwatch.errors import UnknownNameError
 from stillwatch.report.figures import bar, count, percent, plain, printable, sentence, signed, window
-from stillwatch.report.terminal import KINDS, heading, indented, pairs, says, show, strength
+from stillwatch.report.terminal import KINDS, heading, indented, pairs, prompts, says, show, strength
 from stillwatch.verdicts.evidence import (
     CONTENT_SIDE,
     COORDINATION_SIDE,
@@ -32,6 +32,8 @@ from stillwatch.verdicts.innocent import EXPLANATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from stillwatch.report.examples import Examples
 
 # the families in the order in which they are told, with what each asks
 FAMILIES: Final = {
@@ -69,13 +71,14 @@ class _Appearance:
     accused: bool
 
 
-def explain(findings: Findings, name: str, console: Console) -> None:
+def explain(findings: Findings, name: str, console: Console, examples: Examples | None = None) -> None:
     """Print how the verdict on a cohort came about, or why an account is in its findings or is not.
 
     Args:
         findings: what a scan found.
         name: a cohort's id or a prefix that only it has (three characters at least), or an account.
         console: where to print.
+        examples: prompts of the cohorts in question (see `in_question`), by id, where they were asked for.
 
     Raises:
         UnknownNameError: `name` is written like the id of a cohort and there is none; the text lists near ones. An
@@ -85,6 +88,7 @@ def explain(findings: Findings, name: str, console: Console) -> None:
     found = _find(findings, name)
     if isinstance(found, Finding):
         _explain_finding(found, findings, console)
+        _show_examples(found, console, examples)
         return
     if not found:
         _explain_absence(findings, name, console)
@@ -93,6 +97,20 @@ def explain(findings: Findings, name: str, console: Console) -> None:
         if position:
             show(console, Text())
         _explain_account(appearance, console)
+        _show_examples(appearance.finding, console, examples)
+
+
+def in_question(findings: Findings, name: str) -> tuple[list[Finding], str | None]:
+    """Give the cohorts that an explanation of this name tells of, and the account if the name is one.
+
+    Raises:
+        UnknownNameError: as `explain`.
+
+    """
+    found = _find(findings, name)
+    if isinstance(found, Finding):
+        return [found], None
+    return [appearance.finding for appearance in found], name
 
 
 def campaign_steps(finding: Finding, cap: float | None) -> list[Step]:
@@ -279,6 +297,13 @@ def _explain_account(appearance: _Appearance, console: Console) -> None:
     if not appearance.accused:
         show(console, Text())
         show(console, indented(Text(f"Why not this one: {_why_left_out(member)}", style="bold")))
+
+
+def _show_examples(finding: Finding, console: Console, examples: Examples | None) -> None:
+    found = (examples or {}).get(finding.id)
+    if found:
+        show(console, Text())
+        show(console, indented(prompts(found)))
 
 
 def _explain_absence(findings: Findings, name: str, console: Console) -> None:

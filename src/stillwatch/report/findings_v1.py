@@ -12,10 +12,10 @@ import json
 import math
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from stillwatch.errors import FindingsError
 from stillwatch.verdicts.evidence import (
@@ -30,6 +30,9 @@ from stillwatch.verdicts.evidence import (
     Scan,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from stillwatch.report.examples import Examples
 
 VERSION: Final = "stillwatch.findings/1"
 
@@ -106,6 +109,14 @@ class WireEvidence(Struct):
     calibrated_on: Annotated[Name, Meta(description="the cohorts that the bits are ranked against")]
 
 
+class WireExample(Struct):
+    """One prompt of the harvest, shortened to one line; there only where examples were asked for."""
+
+    account: str
+    time: Time
+    prompt: str
+
+
 class WireFinding(Struct):
     """One cohort and the verdict on it."""
 
@@ -126,6 +137,9 @@ class WireFinding(Struct):
     left_out: Annotated[list[WireMember], Meta(description="accounts that bear its marks and were not accused")]
     marks: list[WireMark]
     evidence: Annotated[list[WireEvidence], Meta(min_length=1)]
+    examples: Annotated[
+        list[WireExample] | UnsetType, Meta(description="prompts of the harvest; absent unless they were asked for")
+    ] = UNSET
 
 
 class WireFindings(Struct):
@@ -147,26 +161,33 @@ class _Version(Struct):
     schema: str
 
 
-def to_json(findings: Findings) -> bytes:
+def to_json(findings: Findings, examples: Examples | None = None) -> bytes:
     """Write findings as one indented JSON document, ending in a line feed.
+
+    Args:
+        findings: what a scan found.
+        examples: prompts of findings, by their id; without them the document has none.
 
     Raises:
         ValueError: a number is not finite or a time has no zone; neither can be written, and both are our defects.
 
     """
-    wire = WireFindings(VERSION, _scan_out(findings.scan), [_finding_out(each) for each in findings.campaigns])
+    wire = WireFindings(
+        VERSION, _scan_out(findings.scan), [_finding_out(each, examples) for each in findings.campaigns]
+    )
     return msgspec.json.format(msgspec.json.encode(wire), indent=2) + b"\n"
 
 
-def to_json_lines(findings: Findings) -> bytes:
-    """Write findings as JSON lines: the scan (with the schema), then one finding a line.
+def to_json_lines(findings: Findings, examples: Examples | None = None) -> bytes:
+    """Write findings as JSON lines: the scan (with the schema), then one finding a line. Arguments as for `to_json`.
 
     Raises:
         ValueError: as `to_json`.
 
     """
     head = WireHead(VERSION, _scan_out(findings.scan))
-    return msgspec.json.Encoder().encode_lines([head, *map(_finding_out, findings.campaigns)])
+    found = [_finding_out(each, examples) for each in findings.campaigns]
+    return msgspec.json.Encoder().encode_lines([head, *found])
 
 
 def from_json(data: bytes, *, path: str) -> Findings:
@@ -275,7 +296,8 @@ def _scan_out(scan: Scan) -> WireScan:
     )
 
 
-def _finding_out(finding: Finding) -> WireFinding:
+def _finding_out(finding: Finding, examples: Examples | None) -> WireFinding:
+    prompts = None if examples is None else examples.get(finding.id)
     return WireFinding(
         id=finding.id,
         verdict=finding.verdict,
@@ -299,6 +321,7 @@ def _finding_out(finding: Finding) -> WireFinding:
             )
             for each in finding.evidence
         ],
+        examples=UNSET if prompts is None else [WireExample(e.account, _utc(e.time), e.prompt) for e in prompts],
     )
 
 

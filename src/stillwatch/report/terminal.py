@@ -17,6 +17,7 @@ from stillwatch.report.figures import (
     bar,
     count,
     day,
+    minute,
     odds,
     percent,
     plain,
@@ -30,6 +31,8 @@ from stillwatch.verdicts.evidence import Evidence, Finding, Findings, MarkShare,
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from stillwatch.report.examples import Example, Examples
 
 MEMBERS_SHOWN: Final = 8
 MARKS_SHOWN: Final = 6
@@ -51,13 +54,16 @@ KINDS: Final = {
 _VERDICT_STYLE: Final = {Verdict.CAMPAIGN: "bold red", Verdict.WATCH: "bold yellow", Verdict.CLEARED: "bold green"}
 
 
-def print_findings(findings: Findings, console: Console, *, saved_as: str = "") -> None:
+def print_findings(
+    findings: Findings, console: Console, *, saved_as: str = "", examples: Examples | None = None
+) -> None:
     """Print the report: what was read, campaigns, watched cohorts, cleared ones, and what could not be seen.
 
     Args:
         findings: what a scan found.
         console: where to print.
         saved_as: the file that the findings were written to, so that the report can say how to go on from there.
+        examples: prompts of campaigns and watched cohorts, by id, where they were asked for.
 
     """
     campaigns = _with(findings, Verdict.CAMPAIGN)
@@ -69,10 +75,10 @@ def print_findings(findings: Findings, console: Console, *, saved_as: str = "") 
     show(console, indented(_summary(campaigns, watched, cleared, tested=findings.scan.cohorts_tested)))
     for finding in campaigns:
         show(console, Text())
-        show(console, _campaign(finding, console))
+        show(console, _campaign(finding, console, (examples or {}).get(finding.id, ())))
     for finding in watched[:WATCHED_SHOWN]:
         show(console, Text())
-        show(console, _watched(finding, console))
+        show(console, _watched(finding, console, (examples or {}).get(finding.id, ())))
     if len(watched) > WATCHED_SHOWN:
         rest = f"and {count(len(watched) - WATCHED_SHOWN, 'more cohort')} to watch, weaker than these; JSON lists all"
         show(console, Text())
@@ -136,6 +142,15 @@ def says(evidence: Evidence) -> Group:
     return Group(Text(sentence(evidence.says)), innocent)
 
 
+def prompts(examples: Sequence[Example]) -> RenderableType:
+    """Give example prompts: whose and when on a line of its own, the prompt set in below it."""
+    parts: list[RenderableType] = [Text("Examples of its prompts, from the log", style="underline")]
+    for each in examples:
+        parts.append(Text(f"{printable(each.account)}, {minute(each.time)} UTC", style="dim"))
+        parts.append(indented(Text(printable(each.prompt))))
+    return Group(*parts)
+
+
 def _with(findings: Findings, verdict: Verdict) -> list[Finding]:
     return [finding for finding in findings.campaigns if finding.verdict is verdict]
 
@@ -174,7 +189,7 @@ def _summary(
     return line
 
 
-def _campaign(finding: Finding, console: Console) -> RenderableType:
+def _campaign(finding: Finding, console: Console, examples: Sequence[Example]) -> RenderableType:
     parts: list[RenderableType] = [
         heading(f"Campaign {printable(finding.id)}", style=_VERDICT_STYLE[Verdict.CAMPAIGN]),
         indented(Text(sentence(finding.reason), style="bold")),
@@ -185,21 +200,26 @@ def _campaign(finding: Finding, console: Console) -> RenderableType:
         *(indented(each) for each in _chart(finding.evidence, console, with_words=True)),
         indented(Text(_calibration(finding), style="dim")),
     ]
+    if examples:
+        parts += [Text(), indented(prompts(examples))]
     if finding.marks:
         parts += [Text(), indented(_marks(finding.marks))]
     parts += [Text(), indented(_members(finding.accounts))]
     return Group(*parts)
 
 
-def _watched(finding: Finding, console: Console) -> RenderableType:
-    return Group(
+def _watched(finding: Finding, console: Console, examples: Sequence[Example]) -> RenderableType:
+    parts: list[RenderableType] = [
         heading(f"Watch {printable(finding.id)}", style=_VERDICT_STYLE[Verdict.WATCH]),
         indented(Text(sentence(finding.reason), style="bold")),
         Text(),
         indented(pairs(_numbers(finding) + strength(finding))),
         Text(),
         *(indented(each) for each in _chart(finding.evidence, console, with_words=False)),
-    )
+    ]
+    if examples:
+        parts += [Text(), indented(prompts(examples))]
+    return Group(*parts)
 
 
 def _numbers(finding: Finding) -> list[tuple[str, RenderableType]]:

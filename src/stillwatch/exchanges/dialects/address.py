@@ -7,7 +7,8 @@ the one that a proxy saw.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 _INSIDE: Final = tuple(
@@ -39,22 +40,24 @@ def client_address(*logged: object) -> str | None:
         if not isinstance(value, str):
             continue
         for word in reversed(value.split(",")):
-            address = _address(word.strip())
+            address, private = _address(word.strip())
             if address is None:
                 continue
-            if not any(address in block for block in _INSIDE if block.version == address.version):
-                return str(address)
-            inside = inside or str(address)
+            if not private:
+                return address
+            inside = inside or address
     return inside
 
 
-def _address(word: str) -> IPv4Address | IPv6Address | None:
-    """`192.0.2.1`, `192.0.2.1:443`, `[2001:db8::1]:443` or `2001:db8::1`."""
+@lru_cache(maxsize=1 << 16)  # a log has few clients beside its requests
+def _address(word: str) -> tuple[str | None, bool]:
+    """Address of `192.0.2.1`, `192.0.2.1:443`, `[2001:db8::1]:443` or `2001:db8::1`, and whether it is private."""
     if word.startswith("["):
         word = word[1:].partition("]")[0]
     elif word.count(":") == 1:
         word = word.partition(":")[0]
     try:
-        return ip_address(word)
+        address = ip_address(word)
     except ValueError:
-        return None
+        return None, False
+    return str(address), any(address in block for block in _INSIDE if block.version == address.version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,11 @@ Row = Mapping[str, object]
 Exchange = dict[str, object]
 
 _NOTHING: Final[Row] = {}
+
+
+def _some_hope(head: Sequence[Row]) -> str | None:
+    del head
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Dialect:
             or of many. Raises LogError, naming the field, where a row cannot be understood.
         pieces: one exchange may be spread over several rows, which bear the same `request_id` and stand near each
             other; the reader puts them together.
+        hopeless: why no row of a file that begins with such rows could ever be an exchange, and what to do about it;
+            None where some could. Said once, it spares a million rejected rows.
 
     """
 
@@ -36,6 +43,7 @@ class Dialect:
     recognises: Callable[[Row], bool]
     convert: Callable[[Row], Iterator[Exchange]]
     pieces: bool = False
+    hopeless: Callable[[Sequence[Row]], str | None] = _some_hope
 
 
 def unreadable(field: str | None, reason: str) -> LogError:
@@ -71,13 +79,20 @@ def first(row: Row, *names: str) -> object:
     for name in names:
         value = row.get(name)
         if value is None and "." in name:
-            step: object = row
-            for part in name.split("."):
-                step = mapping(step).get(part)
-            value = step
+            value = _stepped(row, name)
         if value is not None and value != "":
             return value
     return None
+
+
+def _stepped(row: Row, name: str) -> object:
+    outer, _, inner = name.partition(".")
+    value = row.get(outer)
+    if value is None:  # as nearly always
+        return None
+    for part in inner.split("."):
+        value = mapping(value).get(part)
+    return value
 
 
 def count(value: object) -> object:

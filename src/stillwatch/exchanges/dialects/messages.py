@@ -14,6 +14,7 @@ from stillwatch.exchanges.digest import digest
 
 _SYSTEM: Final = ("system", "developer")
 _TEXT_PARTS: Final = ("text", "input_text", "output_text")  # no sets: what is looked up may be anything
+_HANDLED: Final = ("type", "thinking_blocks", "reasoning_details")
 REDACTED: Final = frozenset({"redacted-by-litellm", "[redacted]", "REDACTED"})
 
 
@@ -97,8 +98,10 @@ def content_text(content: object) -> str | None:
 
 def _handle(message: Row) -> str | None:
     """Return a reasoning block that only the provider can read, sent back by the client."""
-    blocks = [message, *sequence(message.get("thinking_blocks")), *sequence(message.get("reasoning_details"))]
     content = message.get("content", message.get("parts"))
+    if not isinstance(content, list) and not any(name in message for name in _HANDLED):
+        return None  # as nearly always
+    blocks = [message, *sequence(message.get("thinking_blocks")), *sequence(message.get("reasoning_details"))]
     blocks += content if isinstance(content, list) else []
     found = None
     for block in blocks:

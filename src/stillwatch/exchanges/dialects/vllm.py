@@ -1,8 +1,9 @@
-"""vLLM's request log, written as JSON records. Pure.
+"""vLLM's request log, written as JSON records or in plain text. Pure.
 
 It is written by `vllm serve --enable-log-requests --enable-log-outputs --logging-config.formatter json`, or with any
 Python logging configuration that has a JSON formatter and a date format with the year in it.
-A record is `{"asctime": ..., "levelname": ..., "message": ...}`. Three messages tell of a request, and share its id:
+A record is `{"asctime": ..., "levelname": ..., "message": ...}`; the lines of a plain text log are made into such
+records by the reader (server_log.py). Three messages tell of a request, and share its id:
 
     Received request ID: params: SamplingParams(...), lora_request: ...      (before 0.11 with the prompt in it)
     Request ID details: prompt: '...', prompt_token_ids: ...                 (level DEBUG)
@@ -28,7 +29,7 @@ from stillwatch.exchanges.dialects.messages import conversation
 from stillwatch.exchanges.digest import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _TIME: Final = ("timestamp", "time", "asctime")
 _ACCOUNT: Final = ("account", "account_id", "user_id", "user", "api_key_hash", "organization")
@@ -37,9 +38,8 @@ _DETAILS: Final = re.compile(r"Request (?P<id>\S+) details: (?P<rest>.*)", re.DO
 _GENERATED: Final = re.compile(
     r"Generated response (?P<id>\S+?)(?P<stream> \(streaming (?:delta|complete)\))?: (?P<rest>output: .*)", re.DOTALL
 )
-_LITERAL: Final = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
-_PROMPT: Final = re.compile(rf"prompt: ({_LITERAL}|None)", re.DOTALL)
-_OUTPUT: Final = re.compile(rf"output: ({_LITERAL}|None)", re.DOTALL)
+_LITERAL: Final = r"'[^'\\]*+(?:\\.[^'\\]*+)*+'|\"[^\"\\]*+(?:\\.[^\"\\]*+)*+\""
+_TEXT: Final = re.compile(rf"(?:prompt|output): ({_LITERAL}|None)(?:, )?", re.DOTALL)
 _REASON: Final = re.compile(r"finish_reason: (\w+)\s*$")
 _TOKENS: Final = re.compile(r"prompt_token_ids: \[([^\]]*)\]")
 _OUT_TOKENS: Final = re.compile(r"output_token_ids: [\[(]([^\])]*)[\])]")
@@ -48,8 +48,9 @@ _BIAS: Final = re.compile(r"logit_bias=\{([^}]*)\}")
 _LORA: Final = re.compile(r"lora_name='([^']*)'")
 _OPERATIONS: Final = {"chatcmpl": "chat", "cmpl": "completion", "embd": "embeddings", "resp": "chat"}
 _ID_PREFIX: Final = re.compile(r"(?P<kind>chatcmpl|cmpl|embd|resp)[-_](?P<rest>.*)", re.DOTALL)
-_CHATML: Final = re.compile(r"<\|im_start\|>(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
-_LLAMA: Final = re.compile(r"<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n(.*?)(?:<\|eot_id\|>|\Z)", re.DOTALL)
+_CHATML: Final = ("<|im_start|>", "\n", "<|im_end|>")
+_LLAMA: Final = ("<|start_header_id|>", "<|end_header_id|>\n\n", "<|eot_id|>")
+_LONGEST_ROLE: Final = 64
 
 
 def _recognises(row: Row) -> bool:
@@ -84,6 +85,16 @@ def _convert(row: Row) -> Iterator[Exchange]:
             return
 
 
+def _hopeless(head: Sequence[Row]) -> str | None:
+    told = [exchange for row in head if _recognises(row) for exchange in _convert(row)]
+    if not told or any("account" in exchange for exchange in told):
+        return None
+    return (
+        "vLLM's log of requests that says of none who pays, which vLLM does not know; let the gateway in front of it "
+        "send the header X-Request-Id: ACCOUNT:ID with each request, or a logging filter add `account` to JSON records"
+    )
+
+
 def _identified(name: str) -> tuple[str, str | None, str | None]:
     """Request id, account where the gateway put it there, and operation. `-0` ends the ids of completions."""
     match = _ID_PREFIX.match(name)
@@ -98,12 +109,15 @@ def _utc(time: object) -> object:
 
 
 def _received(rest: str) -> list[tuple[str, object]]:
-    _, _, parameters = rest.partition("params: ")
-    values = dict(_PARAMETER.findall(parameters))
-    bias = _BIAS.search(parameters)
-    lora = _LORA.search(parameters)
+    prompted: list[tuple[str, object]] = []
+    if rest.startswith("prompt: "):
+        text, rest = _quoted(rest)
+        prompted = [*_conversation(text), ("input_tokens", _counted(_TOKENS, rest))]
+    values = dict(_PARAMETER.findall(rest))
+    bias = _BIAS.search(rest)
+    lora = _LORA.search(rest)
     return [
-        *(_prompted(rest) if rest.startswith("prompt: ") else []),
+        *prompted,
         ("n", values.get("n")),
         ("temperature", values.get("temperature")),
         ("top_p", values.get("top_p")),
@@ -116,41 +130,61 @@ def _received(rest: str) -> list[tuple[str, object]]:
 
 
 def _details(rest: str) -> list[tuple[str, object]]:
-    return _prompted(rest)
-
-
-def _prompted(rest: str) -> list[tuple[str, object]]:
-    tokens = _TOKENS.search(rest)
-    text = _literal(_PROMPT, rest)
-    said = [*_CHATML.findall(text), *_LLAMA.findall(text)] if text else []
-    messages = [{"role": role, "content": content.strip()} for role, content in said if content.strip()]
-    return [
-        *conversation(messages or text).columns(),
-        ("input_tokens", tokens[1].count(",") + 1 if tokens and tokens[1].strip() else None),
-    ]
+    text, rest = _quoted(rest)
+    return [*_conversation(text), ("input_tokens", _counted(_TOKENS, rest))]
 
 
 def _generated(rest: str) -> list[tuple[str, object]]:
-    reason, tokens, text = _REASON.search(rest), _OUT_TOKENS.search(rest), _literal(_OUTPUT, rest)
+    text, rest = _quoted(rest)
+    reason = _REASON.search(rest)
     return [
         ("response", text),
         ("answer", digest(text)),
-        ("output_tokens", len([t for t in tokens[1].split(",") if t.strip()]) if tokens else None),
+        ("output_tokens", _counted(_OUT_TOKENS, rest)),
         ("finish_reason", reason[1] if reason and reason[1] != "None" else None),
         ("status", 200),
     ]
 
 
-def _literal(pattern: re.Pattern[str], rest: str) -> str | None:
-    """Text that Python's `repr` wrote."""
-    match = pattern.search(rest)
+def _conversation(text: str | None) -> list[tuple[str, object]]:
+    said = [*_spoken(text, *_CHATML), *_spoken(text, *_LLAMA)] if text else []
+    messages = [{"role": role, "content": content.strip()} for role, content in said if content.strip()]
+    return conversation(messages or text).columns()
+
+
+def _spoken(text: str, opening: str, named: str, closing: str) -> Iterator[tuple[str, str]]:
+    """Yield role and content of each message that a chat template put together."""
+    place = text.find(opening)
+    while place >= 0:
+        begin = place + len(opening)
+        middle = text.find(named, begin, begin + _LONGEST_ROLE)
+        role = text[begin:middle]
+        if middle < 0 or not role.isidentifier():
+            place = text.find(opening, begin)
+            continue
+        end = text.find(closing, middle)
+        end = len(text) if end < 0 else end
+        yield role, text[middle + len(named) : end]
+        place = text.find(opening, end)
+
+
+def _counted(tokens: re.Pattern[str], rest: str) -> int | None:
+    match = tokens.search(rest)
+    return len([token for token in match[1].split(",") if token.strip()]) or None if match else None
+
+
+def _quoted(rest: str) -> tuple[str | None, str]:
+    """Text that Python's `repr` wrote at the beginning, and what follows it: nothing inside the text is looked at."""
+    match = _TEXT.match(rest)
     if match is None:
-        return None
+        return None, rest
+    following, written = rest[match.end() :], match[1]
+    if "\\" not in written:
+        return (None if written == "None" else written[1:-1]), following
     try:
-        value = ast.literal_eval(match[1])
+        return str(ast.literal_eval(written)), following
     except (ValueError, SyntaxError):
-        return None
-    return value if isinstance(value, str) else None
+        return None, following
 
 
 def _listed(*names: str) -> str:
@@ -189,4 +223,5 @@ VLLM: Final = Dialect(
     _recognises,
     _convert,
     pieces=True,
+    hopeless=_hopeless,
 )
