@@ -50,8 +50,10 @@ class Known(NamedTuple):
     def renumbered(self, numbers: list[int]) -> Known:
         """The same where account k is account numbers[k]."""
         order = np.argsort(numbers)
-        values, *rest = self
-        return Known(values[:, order], *(column[order] for column in rest))
+        return Known(
+            self.values[:, order], self.verified[order], self.created[order], self.begun[order], self.usage[order],
+            self.disposable[order],
+        )  # fmt: skip
 
 
 def known(
