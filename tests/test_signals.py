@@ -331,6 +331,14 @@ def test_without_its_columns_a_signal_accuses_nobody(one: Signal) -> None:
     assert not one.guilt(measured(population, 30))[0] > 0
 
 
+@pytest.mark.parametrize(("told", "speaks"), [(COHORT, True), (1, False)])
+def test_a_throw_away_address_counts_for_those_who_told_one(told: int, speaks: bool) -> None:
+    mail = np.where(np.arange(COHORT) < told, 5, 0)
+    figures = figures_of(Made(accounts={"mail": mail, "disposable": mail != 0}))
+    assert figures["disposable"][0] == 1.0
+    assert (BY_ID["disposable-mail"].guilt(figures)[0] > 0.5) == speaks
+
+
 def test_a_plan_of_few_or_of_those_who_all_use_as_much_is_nobodys_measure() -> None:
     for tier in (np.full(COHORT, 2), 2 + np.arange(COHORT)):  # a plan of its own; one each
         made = Made({"output_tokens": 9000}, {"tier": tier})
