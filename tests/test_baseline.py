@@ -29,7 +29,8 @@ ALTERNATIVES = [place for place, signal in enumerate(SIGNALS) if signal.alternat
 def figures_of(count: int, **known: ArrayLike) -> Figures:
     """Lines of figures of which only these are known."""
     made = Figures(np.full((count, len(measures.MEASURES)), np.nan), np.full((count, len(linkage.FIGURES)), np.nan))
-    for name, values in {"exchanges": 1000, "accounts": 40, "customers": 40, **known}.items():
+    customers = dict.fromkeys(("customers", *(f"{kind}_customers" for kind in linkage.POOLED)), 40)
+    for name, values in {"exchanges": 1000, "accounts": 40, **customers, **known}.items():
         made[name][:] = values
     return made
 

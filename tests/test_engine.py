@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
+from disposable_email_domains import blocklist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillwatch.engine.accounts import AccountNumbers
-from stillwatch.engine.local import known_accounts, populate_from
+from stillwatch.engine.local import disposable, known_accounts, populate_from
 from stillwatch.exchanges.schema import ACCOUNT, EXCHANGE
 from stillwatch.marks.digest import NEEDED
 from stillwatch.marks.hashing import hash_strings
@@ -42,7 +43,7 @@ def assert_equal(one: Population, other: Population) -> None:
         np.testing.assert_array_equal(one.columns[name], other.columns[name], err_msg=name)
     for name in ("edges", "relay", "habits"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-    for name in ("name", "created", "card", "mail", "organization", "country", "tier", "verified"):
+    for name in ("name", "created", "card", "mail", "organization", "disposable", "tier", "verified"):
         np.testing.assert_array_equal(getattr(one.accounts, name), getattr(other.accounts, name), err_msg=name)
     assert (one.start, one.end) == (other.start, other.end)
     assert one.release == other.release or (np.isnan(one.release) and np.isnan(other.release))
@@ -127,6 +128,53 @@ def test_accounts_that_the_table_does_not_know_stay_unknown() -> None:
 def test_the_last_days_of_the_calendar_are_days_like_any_other() -> None:
     found = known(["a"], [{"account": "a", "created_at": datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)}])
     assert found["created"] == [pytest.approx(253_402_300_800, abs=1)]
+
+
+# ---- throw-away addresses
+
+
+@pytest.mark.parametrize(
+    ("domain", "thrown"),
+    [
+        ("mailinator.com", True),
+        ("box.of.mailinator.com", True),  # below a listed one
+        ("Mailinator.COM", True),
+        (" mailinator.com. ", True),
+        ("not-a-mailinator.com", False),
+        ("mailinator.com.example.org", False),
+        ("example.org", False),
+        ("com", False),
+        ("", False),
+        (".", False),
+        (None, False),
+    ],
+)
+def test_a_domain_is_thrown_away_if_it_or_one_above_it_is_listed(domain: str | None, thrown: bool) -> None:
+    assert disposable(pa.array([domain], pa.string())).tolist() == [thrown]
+
+
+DOMAINS = st.sampled_from(sorted(blocklist)[:50]) | st.sampled_from(["example.org", "a.b", ""]) | st.none()
+BELOW = st.sampled_from(["", "", "x.", "x.y."])
+
+
+@given(st.lists(st.tuples(BELOW, DOMAINS), max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_a_column_of_domains_is_told_value_by_value(drawn: list[tuple[str, str | None]]) -> None:
+    names = [None if domain is None else below + domain for below, domain in drawn]
+    column = pa.array(["padding.example", *names], pa.string()).slice(1)
+    assert disposable(column).tolist() == [domain in blocklist for _, domain in drawn]
+
+
+def test_accounts_that_the_table_does_not_know_or_tells_no_domain_of_are_not_thrown_away() -> None:
+    rows = [{"account": "b", "email_domain": "MAILINATOR.com"}, {"account": "c"}, {"account": "z"}]
+    names = np.array(["a", "b", "c"], dtype=object)
+    found = known_accounts(names, pa.Table.from_pylist(rows, schema=ACCOUNT))
+    assert found.disposable.tolist() == [False, True, False]
+    assert ((found.mail != 0) | ~found.disposable).all()  # of whoever is thrown away the domain is told
+    assert not known_accounts(names, None).disposable.any()
+
+
+# ---- numbers
 
 
 def test_accounts_are_numbered_as_they_come_and_ranked_by_name() -> None:

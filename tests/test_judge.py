@@ -14,11 +14,13 @@ from stillwatch.exchanges.read import conform
 from stillwatch.marks.digest import NEEDED
 from stillwatch.verdicts.evidence import Family, Verdict
 from stillwatch.verdicts.innocent import EXPLANATIONS
-from stillwatch.verdicts.judge import Judge, ScanSettings
+from stillwatch.verdicts.judge import Judge, Judged, ScanSettings
 from stillwatch.verdicts.signals import BY_ID
 
 if TYPE_CHECKING:
-    from stillwatch.verdicts.baseline import Baseline
+    from collections.abc import Callable
+
+    from stillwatch.verdicts.baseline import Baseline, Scores
     from stillwatch.verdicts.evidence import Finding, Findings
 
 OPEN = """
@@ -204,6 +206,34 @@ def test_campaigns_that_are_much_of_the_log_itself_do_not_hide_one_another_wholl
 def test_one_who_writes_a_data_set_by_himself_is_not_taken_into_a_campaign() -> None:
     log = named("drill", seed=2, scale=0.6)
     require_no_innocent(log.scan(baseline=ordinary()), log)
+
+
+# ---- with a baseline on file
+
+
+def tried_and_found(log: Log, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """How many cohorts are tried, and how many accused or watched, where the baseline is given."""
+    tried = 0
+    best = Judge._best
+
+    def counted(judge: Judge, views: list[int], scores: Scores, baseline: Baseline) -> list[Judged]:
+        nonlocal tried
+        tried += 1
+        return best(judge, views, scores, baseline)
+
+    monkeypatch.setattr(Judge, "_best", counted)
+    findings = log.scan(baseline=ordinary())
+    return tried, len(verdicts(findings, Verdict.CAMPAIGN, Verdict.WATCH))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: drill().log, lambda: made(TWO, seed=2), lambda: made(OPEN, seed=2)], ids=["drill", "two", "one"]
+)
+def test_whoever_merely_holds_some_of_a_campaigns_accounts_is_not_tried_again(
+    make: Callable[[], Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, found = tried_and_found(make(), monkeypatch)
+    assert 0 < tried <= 2 * found  # without measuring again, twice as many and more where campaigns are many
 
 
 # ---- switches

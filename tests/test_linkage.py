@@ -21,9 +21,9 @@ from stillwatch.cohorts.linkage import (
     KINDS,
     POOLED,
     attributes,
+    bearers_of,
     customers,
     link,
-    shares,
     usual_values,
 )
 from stillwatch.cohorts.streams import STREAM_FAMILIES
@@ -44,14 +44,26 @@ class Known(NamedTuple):
     verified: NDArray[np.bool_]
     created: NDArray[np.float64]
     begun: NDArray[np.float64]
+    usage: NDArray[np.float64]
+    disposable: NDArray[np.bool_]
 
     def renumbered(self, numbers: list[int]) -> Known:
         """The same where account k is account numbers[k]."""
         order = np.argsort(numbers)
-        return Known(self.values[:, order], self.verified[order], self.created[order], self.begun[order])
+        return Known(
+            self.values[:, order], self.verified[order], self.created[order], self.begun[order], self.usage[order],
+            self.disposable[order],
+        )  # fmt: skip
 
 
-def known(count: int, verified: ArrayLike = False, created: ArrayLike = math.nan, **values: ArrayLike) -> Known:
+def known(
+    count: int,
+    verified: ArrayLike = False,
+    created: ArrayLike = math.nan,
+    usage: ArrayLike = math.nan,
+    disposable: ArrayLike = False,
+    **values: ArrayLike,
+) -> Known:
     """`count` accounts of which nothing is known but this."""
     every = [np.broadcast_to(np.asarray(values.get(kind, 0)), count).astype(np.uint64) for kind in KINDS]
     return Known(
@@ -59,6 +71,8 @@ def known(count: int, verified: ArrayLike = False, created: ArrayLike = math.nan
         np.broadcast_to(np.asarray(verified), count).astype(np.bool_),
         np.broadcast_to(np.asarray(created), count).astype(np.float64),
         np.full(count, START),
+        np.broadcast_to(np.asarray(usage), count).astype(np.float64),
+        np.broadcast_to(np.asarray(disposable), count).astype(np.bool_),
     )
 
 
@@ -68,8 +82,8 @@ def linked(log: Known, streams: list[list[int]]) -> NDArray[np.float64]:
     bounds = np.r_[0, np.cumsum([len(stream) for stream in streams])].astype(np.int64)
     customer = customers(log.values, log.verified)
     link(
-        bearers, bounds, log.values, customer, shares(log.values, customer), log.verified, log.created, log.begun,
-        figures,
+        bearers, bounds, log.values, customer, *bearers_of(log.values, customer), log.verified, log.created, log.begun,
+        log.usage, log.disposable, figures,
     )  # fmt: skip
     return figures
 
@@ -100,23 +114,25 @@ def whose(log: Known, account: int, kind: str) -> tuple[str, int]:
     return (kind, other) if other else ("account", account)
 
 
-def pooled(log: Known, stream: list[int], kind: str) -> float:
-    """Share of customers whose value others of the stream have too, more of them than chance has it."""
+def told(log: Known, accounts: list[int] | range, kind: str) -> set[tuple[int, tuple[str, int]]]:
+    """Which customers have which value."""
     place = KINDS.index(kind)
+    return {(int(log.values[place, one]), whose(log, one, kind)) for one in accounts if log.values[place, one]}
 
-    def bearers(accounts: list[int] | range) -> Counter[int]:
-        told = {(int(log.values[place, one]), whose(log, one, kind)) for one in accounts if log.values[place, one]}
-        return Counter(value for value, _ in told)
 
-    own, everyone = bearers(stream), bearers(range(len(log.verified)))
-    if own.total() < 2:
-        return math.nan
-    shared = 0
-    for value, met in own.items():
-        expected = own.total() * (everyone[value] / everyone.total())
+def pooled(log: Known, stream: list[int], kind: str) -> float:
+    """Share of customers whose value others of the stream have too, less what as many of the rest of the log have."""
+    own = told(log, stream, kind)
+    rest = told(log, range(len(log.verified)), kind) - own
+    if len(own) < 2 or len(rest) < len(own):
+        return math.nan  # nobody to share with; or too few others to tell what chance would do
+    elsewhere = Counter(value for value, _ in rest)
+    shared = 0.0
+    for value, met in Counter(value for value, _ in own).items():
+        expected = len(own) * elsewhere[value] / len(rest)
         if met > 1 and met - expected > 3 * math.sqrt(expected):
-            shared += met
-    return shared / own.total()
+            shared += met - expected
+    return shared / len(own)
 
 
 def burst(opened: list[float]) -> float:
@@ -128,10 +144,11 @@ def burst(opened: list[float]) -> float:
 
 def reference(log: Known, stream: list[int]) -> dict[str, float]:
     made = {f"{kind}_pooled": pooled(log, stream, kind) for kind in POOLED}
+    made |= {f"{kind}_customers": len(told(log, stream, kind)) for kind in POOLED}
     for kind, column in zip(KINDS, log.values[:, stream].tolist(), strict=True):
-        told = [value for value in column if value]
-        made[f"{kind}_told"] = len(told) / len(stream)
-        made[f"{kind}_lead"] = max(Counter(told).values()) / len(stream) if len(told) > 1 else math.nan
+        values = [value for value in column if value]
+        made[f"{kind}_told"] = len(values) / len(stream)
+        made[f"{kind}_lead"] = max(Counter(values).values()) / len(stream) if len(values) > 1 else math.nan
     opened: dict[object, list[float]] = {}
     for account in stream:
         opened.setdefault(whose(log, account, "mail"), []).append(float(log.created[account]))
@@ -142,13 +159,18 @@ def reference(log: Known, stream: list[int]) -> dict[str, float]:
     made["unverified"] = sum(not log.verified[one] for one in stream) / len(stream)
     fresh = sum(log.begun[one] - log.created[one] < FRESH for one in dated)
     made["fresh"] = fresh / len(dated) if dated else math.nan
+    ranks = [float(log.usage[one]) for one in stream if not math.isnan(log.usage[one])]
+    made["usage"] = sum(ranks) / len(ranks) if 2 * len(ranks) >= len(stream) else math.nan
+    mailed = [one for one in stream if log.values[KINDS.index("mail"), one]]
+    thrown = sum(bool(log.disposable[one]) for one in mailed)
+    made["disposable"] = thrown / len(mailed) if mailed else math.nan
     return made
 
 
 @st.composite
 def logs(draw: st.DrawFn) -> tuple[Known, list[int]]:
     """Small logs of every texture: cards and networks of few or many, hardly anybody or most verified, dated or not."""
-    count = draw(st.integers(1, 30))
+    count = draw(st.integers(1, 60))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     values = {kind: rng.integers(0, draw(st.sampled_from([1, 2, 4, 100])) + 1, count) for kind in KINDS}
     created = START - rng.uniform(0, draw(st.sampled_from([0.2, 1.0, 30.0])), count) * DAY
@@ -156,8 +178,11 @@ def logs(draw: st.DrawFn) -> tuple[Known, list[int]]:
         created = np.floor(created / HOUR) * HOUR  # told to the hour: ties, and moments exactly half a day apart
     created[rng.random(count) < draw(st.sampled_from([0.0, 0.3, 1.0]))] = np.nan
     verified = rng.random(count) < draw(st.sampled_from([0.0, 0.3, 1.0]))
-    stream = sorted(draw(st.sets(st.integers(0, count - 1), min_size=1)))
-    return known(count, verified, created, **values), stream
+    usage = np.where(rng.random(count) < draw(st.sampled_from([0.0, 0.5, 1.0])), np.nan, rng.random(count))
+    # whose domain is known to be thrown away has told it
+    disposable = (values["mail"] != 0) & (rng.random(count) < draw(st.sampled_from([0.0, 0.3, 1.0])))
+    stream = draw(st.sets(st.integers(0, count - 1), min_size=1, max_size=draw(st.sampled_from([5, 15, count]))))
+    return known(count, verified, created, usage, disposable, **values), sorted(stream)
 
 
 # ---- laws
@@ -185,7 +210,9 @@ def test_renumbering_accounts_changes_nothing(made: tuple[Known, list[int]], shu
 
 def test_streams_are_linked_each_by_itself() -> None:
     rng = np.random.default_rng(0)
-    log = known(40, rng.random(40) < 0.3, START - rng.random(40) * DAY, **{k: rng.integers(0, 5, 40) for k in KINDS})
+    values = {kind: rng.integers(0, 5, 40) for kind in KINDS}
+    thrown = (values["mail"] != 0) & (rng.random(40) < 0.5)
+    log = known(40, rng.random(40) < 0.3, START - rng.random(40) * DAY, rng.random(40), thrown, **values)
     streams = [list(range(10)), list(range(5, 30)), [39]]
     together = linked(log, streams)
     np.testing.assert_array_equal(together, np.concatenate([linked(log, [stream]) for stream in streams]))
@@ -193,10 +220,25 @@ def test_streams_are_linked_each_by_itself() -> None:
 
 @given(logs())
 @settings(max_examples=50, deadline=None)
-def test_the_log_as_a_whole_shares_no_more_than_chance_has_it(made: tuple[Known, list[int]]) -> None:
+def test_of_most_of_the_log_nothing_tells_what_chance_would_do(made: tuple[Known, list[int]]) -> None:
     log, _ = made
     found = figures_of(log, range(len(log.verified)))
-    assert all(found[f"{kind}_pooled"] == 0 or math.isnan(found[f"{kind}_pooled"]) for kind in POOLED)
+    assert all(math.isnan(found[f"{kind}_pooled"]) for kind in POOLED)
+    for kind in POOLED:
+        assert found[f"{kind}_customers"] == len(told(log, range(len(log.verified)), kind))
+
+
+@pytest.mark.parametrize(("others", "tells"), [(10, True), (9, False)])
+def test_the_rest_of_the_log_must_be_as_large_as_the_stream(others: int, tells: bool) -> None:
+    log = known(10 + others, card=1 + np.arange(10 + others), mail=np.r_[np.full(10, 1), 2 + np.arange(others)])
+    found = figures_of(log, range(10))
+    assert found["mail_customers"] == 10
+    assert found["mail_pooled"] == pytest.approx(1.0 if tells else math.nan, nan_ok=True)
+
+
+def test_a_ring_that_is_half_of_the_log_is_not_held_against_itself() -> None:
+    log = known(120, card=1 + np.arange(120), mail=np.r_[np.full(60, 1), 2 + np.arange(60)])
+    assert figures_of(log, range(60))["mail_pooled"] == pytest.approx(1.0)
 
 
 def test_what_nobody_told_is_not_known() -> None:
@@ -204,8 +246,9 @@ def test_what_nobody_told_is_not_known() -> None:
     for name in KINDS:
         assert math.isnan(found[f"{name}_lead"])
         assert found[f"{name}_told"] == 0
-    for name in (*(f"{kind}_pooled" for kind in POOLED), "burst", "fresh"):
+    for name in (*(f"{kind}_pooled" for kind in POOLED), "burst", "fresh", "usage", "disposable"):
         assert math.isnan(found[name]), name
+    assert [found[f"{kind}_customers"] for kind in POOLED] == [0, 0, 0]
     assert found["unverified"] == 1
     assert found["customers"] == 6
 
@@ -237,6 +280,7 @@ def test_what_one_customers_keys_share_is_not_pooled(card: ArrayLike) -> None:
     found = figures_of(among_strangers(card=card, network=card, mail=card), range(KEYS))
     assert found["customers"] == len(np.unique(card))
     for kind in POOLED:
+        assert found[f"{kind}_customers"] == len(np.unique(card))
         assert not found[f"{kind}_pooled"] > 0
         assert found[f"{kind}_told"] == 1
 
@@ -244,6 +288,8 @@ def test_what_one_customers_keys_share_is_not_pooled(card: ArrayLike) -> None:
 def test_cards_that_pay_for_accounts_of_many_networks_are_pooled() -> None:
     found = figures_of(among_strangers(card=OF_FOUR, network=EACH), range(KEYS))
     assert found["card_pooled"] == 1
+    assert found["card_customers"] == KEYS  # one a network
+    assert found["customers"] == 4  # one a card
     assert not found["network_pooled"] > 0
 
 
@@ -260,7 +306,8 @@ def test_a_share_counts_customers_not_accounts() -> None:
     card = np.r_[np.full(30, 1), 2 + np.arange(10)]
     network = np.r_[np.full(30, 1), np.full(5, 2), 3 + np.arange(5)]
     found = figures_of(among_strangers(card=card, network=network), range(KEYS))
-    assert found["customers"] == 11
+    assert found["customers"] == found["network_customers"] == 11
+    assert found["card_customers"] == 11  # by network there are seven, and one of them is counted with each of 5 cards
     assert found["network_pooled"] == pytest.approx(5 / 11)
     assert found["network_lead"] == pytest.approx(30 / 40)
 
@@ -300,11 +347,12 @@ def test_what_is_as_frequent_in_the_log_is_no_sharing() -> None:
     assert figures_of(rare, range(60))["mail_pooled"] == 1
 
 
-@pytest.mark.parametrize(("met", "share"), [(4, 0.0), (5, 5 / KEYS)])
-def test_chance_ends_three_standard_deviations_above_what_the_log_has(met: int, share: float) -> None:
-    # 11 of 440 accounts have one domain, so that 40 of them would have it once, give or take 1
+@pytest.mark.parametrize(("met", "share"), [(4, 0.0), (5, 4 / KEYS)])
+def test_chance_ends_three_standard_deviations_above_what_the_rest_of_the_log_has(met: int, share: float) -> None:
+    # 10 of 400 strangers have one domain, so that 40 of them would have it once, give or take 1; what is once by chance
+    # is taken off what is shared
     mail = 1 + np.arange(KEYS + TOWN)
-    mail[:met] = mail[KEYS : KEYS + 11 - met] = 9999
+    mail[:met] = mail[KEYS : KEYS + 10] = 9999
     log = known(KEYS + TOWN, card=1 + np.arange(KEYS + TOWN), mail=mail)
     assert figures_of(log, range(KEYS))["mail_pooled"] == pytest.approx(share)
 
@@ -337,6 +385,22 @@ def test_freshness_is_counted_from_sign_up_to_the_first_request() -> None:
     found = figures_of(known(4, [True, False, False, False], created), range(4))
     assert found["fresh"] == pytest.approx(2 / 3)
     assert found["unverified"] == pytest.approx(3 / 4)
+
+
+# ---- what is used, and under which address
+
+
+def test_usage_is_the_mean_rank_of_those_that_have_one_if_they_are_half() -> None:
+    log = known(8, usage=[0.2, 0.6, math.nan, math.nan, math.nan, 0.9, 0.9, 0.9])
+    assert figures_of(log, [0, 1, 2, 3])["usage"] == pytest.approx(0.4)
+    assert math.isnan(figures_of(log, [0, 1, 2, 3, 4])["usage"])
+
+
+def test_disposable_is_a_share_of_those_whose_domain_is_told() -> None:
+    log = known(6, mail=[1, 2, 3, 4, 0, 0], disposable=[True, False, False, True, False, False])
+    assert figures_of(log, range(6))["disposable"] == pytest.approx(1 / 2)
+    assert figures_of(log, [0, 4])["disposable"] == 1
+    assert math.isnan(figures_of(log, [4, 5])["disposable"])
 
 
 # ---- what is compared

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from stillwatch.cohorts.population import Population
     from stillwatch.verdicts.signals.signal import Signal
 
 TOWN, COHORT, EACH = 200, 40, 40
@@ -72,12 +73,20 @@ def figures_of(made: Made, seed: int = 0) -> Figures:
         "card": np.arange(1, TOWN + COHORT + 1),
         "mail": np.arange(TOWN + COHORT) % 3 + 1,
         "created": START - rng.uniform(0, 400, TOWN + COHORT) * DAY,
+        "disposable": np.zeros(TOWN + COHORT, np.bool_),
+        "tier": np.ones(TOWN + COHORT, np.uint64),
     }
     for name, values in made.accounts.items():
         known[name] = np.r_[known[name][:TOWN], values]
     population = population_of(columns_of(**columns), accounts_of(TOWN + COHORT, **known))
-    rows = np.flatnonzero(population.columns["account"].astype(int) >= TOWN)
-    return Surveyor(population).one(rows, "opening")[0]
+    return measured(population, TOWN)
+
+
+def measured(population: Population, first: int) -> Figures:
+    """Figures of the accounts from this one on."""
+    rows = np.flatnonzero(population.columns["account"].astype(int) >= first)
+    accounts = np.arange(first, len(population.accounts.name), dtype=np.int32)
+    return Surveyor(population).measure(rows, np.array([0, len(rows)]), accounts, np.array([0, len(accounts)]))
 
 
 # ---- cohorts of the guilty and of the innocent kind, signal by signal
@@ -180,6 +189,12 @@ def pivoting(share: float) -> Made:
     )
 
 
+def using(typical: float, spread: float) -> Made:
+    """Accounts of 40 requests with about so many tokens; the town's use 2,600 tokens each."""
+    tokens = np.random.default_rng(10).lognormal(np.log(typical), spread, COHORT).astype(int)
+    return Made({"output_tokens": tokens[account_numbers()], "input_tokens": 10})
+
+
 def rng_of(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
@@ -239,10 +254,15 @@ KINDS: dict[str, tuple[Callable[[], Made], Callable[[], Made]]] = {
     "shared-exits": (lambda: Made({"network": 9000 + account_numbers() % 4}), Made),
     "sign-up-burst": (lambda: Made(accounts={"created": START - 7 * DAY + np.arange(COHORT) * 60.0}), Made),
     "shared-mail": (lambda: Made(accounts={"mail": np.full(COHORT, 9000)}), Made),
+    "disposable-mail": (
+        lambda: Made(accounts={"disposable": np.arange(COHORT) % 10 > 0}),
+        lambda: Made(accounts={"disposable": np.arange(COHORT) % 20 == 0}),
+    ),
     "continuation": (lambda: conversations(dealt=True), lambda: conversations(dealt=False)),
     "succession": (lambda: generations(replaced=True), lambda: generations(replaced=False)),
     "many-addresses": (lambda: Made({"address": np.arange(SIZE) + 9000}), Made),
     "heavy-output": (lambda: Made({"output_tokens": 2500}), Made),
+    "over-plan": (lambda: using(400, 0.5), lambda: using(50, 1.0)),
     "no-ramp": (lambda: growing(1.0), lambda: growing(0.4)),
     "model-pivot": (lambda: pivoting(1.0), lambda: pivoting(0.1)),
 }
@@ -308,8 +328,25 @@ def test_without_its_columns_a_signal_accuses_nobody(one: Signal) -> None:
     rng = np.random.default_rng(0)
     account = np.repeat(np.arange(60), 20)
     population = population_of(columns_of(account, START + rng.random(len(account)) * SPAN * DAY))
-    figures, _ = Surveyor(population).one(np.arange(600), "opening")
-    assert not one.guilt(figures)[0] > 0
+    assert not one.guilt(measured(population, 30))[0] > 0
+
+
+@pytest.mark.parametrize(("told", "speaks"), [(COHORT, True), (1, False)])
+def test_a_throw_away_address_counts_for_those_who_told_one(told: int, speaks: bool) -> None:
+    mail = np.where(np.arange(COHORT) < told, 5, 0)
+    figures = figures_of(Made(accounts={"mail": mail, "disposable": mail != 0}))
+    assert figures["disposable"][0] == 1.0
+    assert (BY_ID["disposable-mail"].guilt(figures)[0] > 0.5) == speaks
+
+
+def test_a_plan_of_few_or_of_those_who_all_use_as_much_is_nobodys_measure() -> None:
+    for tier in (np.full(COHORT, 2), 2 + np.arange(COHORT)):  # a plan of its own; one each
+        made = Made({"output_tokens": 9000}, {"tier": tier})
+        assert figures_of(made)["usage"][0] == pytest.approx(0.5)
+        assert BY_ID["over-plan"].guilt(figures_of(made))[0] < 0.5
+    for untold in (COHORT // 2, COHORT // 2 + 1):
+        made = Made({"output_tokens": 9000}, {"tier": np.where(np.arange(COHORT) < untold, 0, 1)})
+        assert np.isnan(figures_of(made)["usage"][0]) == (untold > COHORT // 2)
 
 
 def test_signals_are_named_once_and_in_kebab_case() -> None:

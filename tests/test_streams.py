@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.digests import START, accounts_of, columns_of, population_of
 
-from stillwatch.cohorts.streams import LEAST_ACCOUNTS, LEAST_EXCHANGES, STREAM_FAMILIES, Streams, family_streams
+from stillwatch.cohorts.streams import (
+    LEAST_ACCOUNTS,
+    LEAST_EXCHANGES,
+    STREAM_FAMILIES,
+    Streams,
+    bearing,
+    family_streams,
+)
 from stillwatch.marks.families import ACCOUNT_MARKS, FAMILIES
 
 if TYPE_CHECKING:
@@ -32,21 +40,25 @@ def as_dictionary(found: Streams) -> Gathered:
     }
 
 
-def by_hand(population: Population, family: str) -> Gathered:
-    account = population.columns["account"].tolist()
+def rows_by_mark(population: Population, family: str) -> dict[int, set[int]]:
     if family in ACCOUNT_MARKS:
         own = population.account_mark(family)
         marks = own[population.columns["account"].astype(int)]
     else:
         marks = population.mark(family)
     rows: dict[int, set[int]] = {}
-    for row, borne in enumerate(marks.reshape(len(account), -1).tolist()):
+    for row, borne in enumerate(marks.reshape(population.exchanges, -1).tolist()):
         for mark in borne:
             if mark:
                 rows.setdefault(mark, set()).add(row)
+    return rows
+
+
+def by_hand(population: Population, family: str) -> Gathered:
+    account = population.columns["account"].tolist()
     return {
         mark: (sorted(own), sorted({account[row] for row in own}))
-        for mark, own in rows.items()
+        for mark, own in rows_by_mark(population, family).items()
         if len(own) >= LEAST_EXCHANGES and len({account[row] for row in own}) >= LEAST_ACCOUNTS
     }
 
@@ -117,6 +129,54 @@ def test_a_phrase_that_comes_twice_in_one_prompt_counts_once() -> None:
     half = phrases[: size - 1]
     few = columns_of(np.arange(size - 1) % 9, START + np.arange(size - 1), phrases=half)
     assert len(family_streams(population_of(few), "phrase").mark) == 0
+
+
+# ---- some marks
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(STREAM_FAMILIES), st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_rows_of_any_marks_are_those_that_bear_them(seed: int, family: str, data: st.DataObject) -> None:
+    population = some_population(seed % 5, size=600)
+    every = rows_by_mark(population, family)
+    known = st.sampled_from(sorted(every)) if every else st.nothing()
+    # marks of the log in any order, 0 (which bears none), and such as nobody has
+    chosen = data.draw(st.lists(known | st.integers(0, 2**64 - 1) | st.just(0), unique=True, max_size=12))
+    rows, bounds = bearing(population, family, np.array(chosen, np.uint64))
+    assert bounds.tolist()[0] == 0
+    assert bounds[-1] == len(rows)
+    found = [rows[start:end].tolist() for start, end in pairwise(bounds.tolist())]
+    assert found == [sorted(every.get(mark, ())) for mark in chosen]
+
+
+def test_all_marks_of_a_log_at_once_lie_on_its_rows_layer_by_layer() -> None:
+    population = some_population(6)
+    for family in ("phrase", "prompt", "card", "behaviour"):
+        every = rows_by_mark(population, family)
+        marks = np.array(list(every), np.uint64)
+        rows, bounds = bearing(population, family, marks)
+        found = [rows[start:end].tolist() for start, end in pairwise(bounds.tolist())]
+        assert found == [sorted(own) for own in every.values()], family
+    assert (population.mark("phrase")[:, 0] == population.mark("phrase")[:, 1]).any()  # some rows bear a mark twice
+    assert len(rows_by_mark(population, "behaviour")) > 1  # of two layers, both of the account
+
+
+def test_marks_whose_places_in_the_table_collide_are_told_apart() -> None:
+    marks = np.arange(1, 400, dtype=np.uint64)
+    own = np.random.default_rng(3).permutation(np.repeat(marks, 3))
+    population = population_of(columns_of(np.arange(len(own)) % 7, START + np.arange(len(own)), prompt=own))
+    rows, bounds = bearing(population, "prompt", marks)
+    assert np.diff(bounds).tolist() == [3] * len(marks)
+    assert population.mark("prompt")[rows].tolist() == np.repeat(marks, 3).tolist()
+
+
+def test_a_log_without_rows_bears_nothing() -> None:
+    population = population_of(columns_of(np.arange(0), np.arange(0)), accounts_of(0))
+    for family in ("opening", "phrase", "card"):
+        for marks in ([], [5, 6]):
+            rows, bounds = bearing(population, family, np.array(marks, np.uint64))
+            assert rows.tolist() == []
+            assert bounds.tolist() == [0] * (len(marks) + 1)
 
 
 # ---- logs made to slow the scan

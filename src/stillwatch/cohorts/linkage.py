@@ -37,7 +37,7 @@ FIGURES = (
     "unverified",  # share of accounts not verified
     "fresh",  # share of accounts opened less than 3 days before their first exchange
     "usage",  # mean share of the accounts on the same plan that use less
-    "disposable",  # share of accounts whose mail domain is known to serve throw-away addresses
+    "disposable",  # share of accounts that tell a mail domain whose domain is known to serve throw-away addresses
 )
 COLUMN = {name: index for index, name in enumerate(FIGURES)}
 _COUNTED, _LEAD, _TOLD = len(POOLED), COLUMN["card_lead"], COLUMN["card_told"]  # of the first kind; the others follow

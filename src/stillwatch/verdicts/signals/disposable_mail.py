@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 def read(figures: Figures) -> Reading:
-    """Share of accounts whose mail domain is known to serve throw-away addresses."""
+    """Share of accounts, of those that tell a mail domain, whose domain is known to serve throw-away addresses."""
     share = figures["disposable"]
-    return share, proportion_margin(share, figures["accounts"])
+    return share, proportion_margin(share, figures["accounts"] * figures["mail_told"])
 
 
 def says(figures: Figures) -> str:
     """In words."""
-    return f"{100 * first(figures, 'disposable'):.0f} % of its accounts have a throw-away mail address"
+    share, told = 100 * first(figures, "disposable"), first(figures, "accounts") * first(figures, "mail_told")
+    return f"{share:.0f} % of its {told:,.0f} accounts with a mail address have a throw-away one"
 
 
 SIGNAL = Signal(
