@@ -159,7 +159,16 @@ SAMPLE_SCAN = Scan(
     engine="local",
     baseline="this log's own population",
     cohorts_tested=4_812,
-    settings={"family_cap": 12.0, "side": 3.0, "total": 12.0, "largest_mark": 20_000, "strict": False, "key": "a41f"},
+    settings={
+        **{f"cap_{family}": 12.0 for family in Family},
+        **{f"floor_{family}": -12.0 for family in Family},
+        "side": 3.0,
+        "acting": 5.0,
+        "total": 12.0,
+        "largest_mark": 20_000,
+        "strict": False,
+        "key": "a41f",
+    },
 )
 
 QUIET_SCAN = Scan(

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stillwatch.cohorts import linkage, measures
 from stillwatch.cohorts.survey import Figures, Survey
 from stillwatch.stats import bits_of
-from stillwatch.verdicts.baseline import SPREAD, Baseline, best_by_cohort, fit
+from stillwatch.verdicts.baseline import SPREAD, Baseline, Scores, best_by_cohort, fit
 from stillwatch.verdicts.evidence import Family
 from stillwatch.verdicts.innocent import explains
 from stillwatch.verdicts.signals import BY_ID, SIGNALS
@@ -99,10 +101,10 @@ def test_customers_who_share_in_the_open_do_not_hide_those_who_share_in_secret()
 def test_a_baseline_without_a_family_is_fitted_without_it() -> None:
     off = frozenset({Family.ASKING.value, "shared-cards"})
     fitted = fit(town(), name=name, without=off)
-    totals = fitted.score(town().figures, off).total
-    expected = np.sort(best_by_cohort(totals, town().leader, np.ones(COHORTS, np.bool_)))
-    np.testing.assert_allclose(fitted.totals.scores, expected)
-    assert not np.allclose(fitted.totals.scores, baseline().totals.scores)
+    strengths = fitted.score(town().figures, off).strength
+    expected = np.sort(best_by_cohort(strengths, town().leader, np.ones(COHORTS, np.bool_)))
+    np.testing.assert_allclose(fitted.strengths.scores, expected)
+    assert not np.allclose(fitted.strengths.scores, baseline().strengths.scores)
     for side in ("guilt", "innocence"):  # each signal's own ranking does not depend on the others
         for signal in SIGNALS:
             own, whole = (getattr(made, side)[signal.id][0] for made in (fitted, baseline()))
@@ -161,3 +163,23 @@ def test_that_nobody_comes_back_gives_one_bit_at_most_and_no_side_by_itself() ->
     figures = figures_of(1, **ORDINARY, followed=0.0)
     assert bits(figures, "no-follow-up") == 1.0
     assert baseline().score(figures).content[0] < 3
+
+
+def strength_of(families: list[float], *, answered: bool) -> float:
+    signals = np.zeros((1, len(SIGNALS)))
+    signals[0, [one.id for one in SIGNALS].index("no-follow-up")] = 0.0 if answered else SPREAD
+    bits = np.array([families])
+    return float(Scores(signals, bits, np.zeros_like(bits), bits.sum(axis=1)).strength[0])
+
+
+@given(st.lists(st.floats(-8, 10), min_size=5, max_size=5), st.booleans(), st.integers(0, 4), st.floats(0, 5))
+@settings(max_examples=200, deadline=None)
+def test_more_evidence_never_weakens_and_one_side_never_stands_for_both(
+    bits: list[float], answered: bool, place: int, more: float
+) -> None:
+    before = strength_of(bits, answered=answered)
+    assert before <= sum(bits) + 1e-9
+    raised = [*bits[:place], bits[place] + more, *bits[place + 1 :]]
+    assert strength_of(raised, answered=answered) >= before - 1e-9
+    one_sided = [10.0, 6.0, 0.0, 0.0, bits[4]]
+    assert strength_of(one_sided, answered=answered) == pytest.approx(bits[4])

@@ -68,7 +68,7 @@ def test_a_baseline_on_file_scores_as_it_did_or_lower(written: Path) -> None:
             scores = getattr(signal, side)(figures)
             for one, other in zip(before, after, strict=True):
                 require_close_above(one, other, scores)
-    require_close_above(baseline.totals, held.totals, np.linspace(-20.0, 40.0, 601))
+    require_close_above(baseline.strengths, held.strengths, np.linspace(-20.0, 40.0, 601))
     assert np.abs(baseline.score(figures).signals - held.score(figures).signals).max() < 0.5  # bits
 
 
@@ -158,11 +158,11 @@ BROKEN: dict[str, tuple[Callable[[Document, object], None], object, str]] = {
         {"scores": [1.0, 2.0], "at_or_above": [1.0, 2.0]},
         f"$.signals.{SIGNAL}.innocence[0]",
     ),
-    "masses below nothing": (_at("totals"), {"scores": [1.0], "at_or_above": [-1.0]}, "$.totals"),
-    "one mass too many": (_at("totals"), {"scores": [1.0], "at_or_above": [2.0, 1.0]}, "$.totals"),
-    "a mass but no score": (_at("totals"), {"scores": [], "at_or_above": [1.0]}, "$.totals"),
-    "a score that is null": (_at("totals", "scores"), [None], "$.totals.scores[0]"),
-    "a part that is missing": (_at("totals"), {"scores": []}, "$.totals"),
+    "masses below nothing": (_at("strengths"), {"scores": [1.0], "at_or_above": [-1.0]}, "$.strengths"),
+    "one mass too many": (_at("strengths"), {"scores": [1.0], "at_or_above": [2.0, 1.0]}, "$.strengths"),
+    "a mass but no score": (_at("strengths"), {"scores": [], "at_or_above": [1.0]}, "$.strengths"),
+    "a score that is null": (_at("strengths", "scores"), [None], "$.strengths.scores[0]"),
+    "a part that is missing": (_at("strengths"), {"scores": []}, "$.strengths"),
 }
 
 

@@ -425,7 +425,7 @@ def test_the_page_gives_the_caps_of_each_family(family: Family) -> None:
 def test_the_page_gives_the_bounds_of_a_verdict() -> None:
     default = ScanSettings()
     text = " ".join(PAGE.split())
-    assert f"at least {default.side:g} bits on each side" in text
+    assert f"at least {default.side:g} bits of what is asked and {default.acting:g} bits of acting as one" in text
     assert f"{default.total:g} bits in all, and a q-value of at most {default.false_discoveries:g}" in text
 
 

@@ -34,7 +34,7 @@ from stillwatch.report.examples import Example, Sought, find_examples
 from stillwatch.simulate.scenario import load_scenario
 from stillwatch.simulate.traffic import simulate as make_traffic
 from stillwatch.simulate.write import write_traffic
-from stillwatch.verdicts.baseline import FAMILY_CAP, Baseline
+from stillwatch.verdicts.baseline import FAMILY_CAP, FAMILY_FLOOR, Baseline
 from stillwatch.verdicts.conclude import Conclusion
 from stillwatch.verdicts.evidence import Finding, Findings, Rejected, Scan
 from stillwatch.verdicts.judge import Judge, Judgement, ScanSettings
@@ -347,6 +347,7 @@ def _concluded(
                 **{name: value for name, value in asdict(settings).items() if name != "without"},
                 "without": ",".join(sorted(settings.without)),
                 **{f"cap_{family.value}": cap for family, cap in FAMILY_CAP.items()},
+                **{f"floor_{family.value}": floor for family, floor in FAMILY_FLOOR.items()},
             },
         ),
         Conclusion(judge, judgement, key).findings(),

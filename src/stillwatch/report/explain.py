@@ -7,9 +7,11 @@ scale"): log2 Bayes factors add up from zero to the verdict, one bar a step, so 
 from __future__ import annotations
 
 import difflib
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -48,6 +50,9 @@ VERDICTS: Final = {
     Verdict.WATCH: "To watch, not accused",
     Verdict.CLEARED: "Cleared",
 }
+Bounds: TypeAlias = Mapping[Family, tuple[float, float]]
+"""Least and most bits that each family can give."""
+
 _NEGLIGIBLE = 0.05  # bits; below what is shown, so a difference is rounding
 _SHORTEST_PREFIX = 3
 _EXPLANATIONS = frozenset(each.id for each in EXPLANATIONS)
@@ -113,13 +118,13 @@ def in_question(findings: Findings, name: str) -> tuple[list[Finding], str | Non
     return [appearance.finding for appearance in found], name
 
 
-def campaign_steps(finding: Finding, cap: float | None) -> list[Step]:
+def campaign_steps(finding: Finding, bounds: Bounds) -> list[Step]:
     """Give the steps from 0 bits to the finding's: its signals by family, what the cap takes, what is explained away.
 
     Args:
         finding: the cohort.
-        cap: bits that a family can give or take at most; None where it is not known. What it leaves unexplained, and
-            whatever else the findings do not tell, is one last step, so that nothing is hidden.
+        bounds: least and most bits that each family can give, as far as they are known. What they leave unexplained,
+            and whatever else the findings do not tell, is one last step, so that nothing is hidden.
 
     """
     steps: list[Step] = []
@@ -131,14 +136,14 @@ def campaign_steps(finding: Finding, cap: float | None) -> list[Step]:
         steps.append(Step(f"{family.value}: {asks}", None))
         steps += [Step(printable(each.signal), each.bits) for each in signals]
         subtotal = sum(each.bits for each in signals)
-        capped = _capped(subtotal, cap)
+        capped = _bounded(subtotal, family, bounds)
         if abs(subtotal - capped) >= _NEGLIGIBLE:
             steps.append(Step(f"cap of {plain(abs(capped))} bits", capped - subtotal, "dim"))
         steps += [Step(printable(each.signal), each.bits) for each in explanations]
         total += capped + sum(each.bits for each in explanations)
     rest = finding.bits - total
     if abs(rest) >= _NEGLIGIBLE:
-        label = "cap of each family" if rest < 0 and cap is None else "not told apart in the findings"
+        label = "cap of each family" if rest < 0 and not bounds else "not told apart in the findings"
         steps += [Step("all families together", None), Step(label, rest, "dim")]
     return steps
 
@@ -161,8 +166,15 @@ def _of_family(evidence: Sequence[Evidence], family: Family) -> tuple[list[Evide
     )
 
 
-def _capped(bits: float, cap: float | None) -> float:
-    return bits if cap is None else max(-cap, min(cap, bits))
+def _bounded(bits: float, family: Family, bounds: Bounds) -> float:
+    least, most = bounds.get(family, (-math.inf, math.inf))
+    return max(least, min(most, bits))
+
+
+def _bounds(findings: Findings) -> Bounds:
+    """Least and most bits of each family, where the findings tell both."""
+    told = ((family, _setting(findings, f"floor_{family}"), _setting(findings, f"cap_{family}")) for family in Family)
+    return {family: (least, most) for family, least, most in told if least is not None and most is not None}
 
 
 def _setting(findings: Findings, name: str) -> float | None:
@@ -236,7 +248,7 @@ def _explain_finding(finding: Finding, findings: Findings, console: Console) -> 
     show(console, indented(pairs(facts)))
     show(console, Text())
     show(console, heading("How the evidence adds up, in bits (each bit doubles the odds)"))
-    show(console, indented(waterfall(campaign_steps(finding, _setting(findings, "family_cap")), finding.bits, console)))
+    show(console, indented(waterfall(campaign_steps(finding, _bounds(findings)), finding.bits, console)))
     show(console, Text())
     show(console, heading("Verdict"))
     show(console, indented(Text(sentence(finding.reason), style="bold")))
@@ -375,22 +387,26 @@ def _members_said(finding: Finding) -> str:
 
 
 def _sides(finding: Finding, findings: Findings) -> str:
-    cap = _setting(findings, "family_cap")
+    bounds = _bounds(findings)
 
     def strongest(side: frozenset[Family]) -> str:
         bits = {}
         for family in side:
             signals, explanations = _of_family(finding.evidence, family)
             if signals or explanations:
-                given = _capped(sum(each.bits for each in signals), cap)
+                given = _bounded(sum(each.bits for each in signals), family, bounds)
                 bits[family] = given + sum(each.bits for each in explanations)
         if not bits:
             return "nothing"
         family = max(bits, key=lambda each: bits[each])
         return f"{signed(bits[family])} bits ({family.value})"
 
-    side, total = _setting(findings, "side"), _setting(findings, "total")
-    needed = f", {plain(side)} bits on each and {plain(total)} in all" if side is not None and total is not None else ""
+    side, acting, total = (_setting(findings, name) for name in ("side", "acting", "total"))
+    needed = (
+        f": {plain(side)} bits of what is asked, {plain(acting)} of acting as one and {plain(total)} in all"
+        if side is not None and acting is not None and total is not None
+        else ""
+    )
     return (
         f"A campaign needs both sides{needed}. What is asked gives {strongest(CONTENT_SIDE)};"
         f" acting as one gives {strongest(COORDINATION_SIDE)}."

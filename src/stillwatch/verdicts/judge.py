@@ -59,8 +59,11 @@ class ScanSettings:
     """What can change a finding.
 
     Attributes:
-        side: bits that each side needs: what is asked, and how accounts act as one. 3 bits come up by chance in one
-            cohort of eight at most, on each side.
+        side: bits that each side needs to be looked at: what is asked, and how accounts act as one. 3 bits come up by
+            chance in one cohort of eight at most, on each side.
+        acting: bits that acting as one needs for a campaign. Work that looks dealt is common among the innocent (public
+            data sets, pipelines, paid workers), a few dozen cohorts in a large log, and none of them may stand accused
+            because its accounts also met by chance: 5 bits come up in one of 32 at most.
         total: bits that a campaign needs in all, at the least; more where many cohorts are looked at.
         watch: bits from which a cohort is watched.
         false_discoveries: rate of false campaigns that is accepted (q-value).
@@ -70,6 +73,7 @@ class ScanSettings:
     """
 
     side: float = 3.0
+    acting: float = 5.0
     total: float = 12.0
     watch: float = 10.0
     false_discoveries: float = 0.05
@@ -412,7 +416,7 @@ class Judge:
             scores = cohort.scores
             lacking = [
                 *(["what is asked"] if scores.content[0] < settings.side else []),
-                *(["how accounts act as one"] if scores.coordination[0] < settings.side else []),
+                *(["how accounts act as one"] if scores.coordination[0] < settings.acting else []),
             ]
             if lacking:
                 verdict = Verdict.WATCH if q <= WATCHED else Verdict.CLEARED
