@@ -13,7 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.digests import DAY, START, accounts_of, columns_of, population_of
 
-from stillwatch.cohorts.linkage import BORN_BIN, COLUMN, FIGURES, FRESH, KINDS, attributes, chance, link, usual_values
+from stillwatch.cohorts.linkage import (
+    BORN_BIN,
+    COLUMN,
+    FIGURES,
+    FRESH,
+    KINDS,
+    attributes,
+    chance,
+    coded,
+    link,
+    usual_values,
+)
 
 if TYPE_CHECKING:
     import random
@@ -33,7 +44,7 @@ def linked(
     bearers = np.array([account for stream in streams for account in stream], np.int32)
     bounds = np.r_[0, np.cumsum([len(stream) for stream in streams])].astype(np.int64)
     link(
-        bearers, bounds, values, chance(values),
+        bearers, bounds, coded(values), chance(values),
         np.zeros(count, np.bool_) if verified is None else verified,
         np.full(count, np.nan) if created is None else created,
         np.full(count, START), figures,

@@ -128,8 +128,8 @@ class Surveyor:
 
     def __init__(self, population: Population) -> None:
         self.population = population
-        self._values = linkage.attributes(population)
-        self._base = linkage.chance(self._values)
+        values = linkage.attributes(population)
+        self._codes, self._base = linkage.coded(values), linkage.chance(values)
         second = population.columns["second"]
         self._begun = second[population.edges[:-1]] if population.exchanges else second
 
@@ -174,7 +174,7 @@ class Surveyor:
         linked = np.empty((len(bounds) - 1, len(linkage.FIGURES)))
         accounts = population.accounts
         linkage.link(
-            bearers, bearer_bounds, self._values, self._base, accounts.verified, accounts.created, self._begun, linked
+            bearers, bearer_bounds, self._codes, self._base, accounts.verified, accounts.created, self._begun, linked
         )
         return Figures(measured, linked)
 
