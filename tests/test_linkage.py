@@ -21,8 +21,7 @@ from stillwatch.cohorts.linkage import (
     KINDS,
     POOLED,
     attributes,
-    bearers_of,
-    customers,
+    compared,
     link,
     usual_values,
 )
@@ -80,9 +79,9 @@ def linked(log: Known, streams: list[list[int]]) -> NDArray[np.float64]:
     figures = np.empty((len(streams), len(FIGURES)))
     bearers = np.array([account for stream in streams for account in stream], np.int32)
     bounds = np.r_[0, np.cumsum([len(stream) for stream in streams])].astype(np.int64)
-    customer = customers(log.values, log.verified)
+    by = compared(log.values, log.verified)
     link(
-        bearers, bounds, log.values, customer, *bearers_of(log.values, customer), log.verified, log.created, log.begun,
+        bearers, bounds, by.code, by.pair, by.owner, by.borne, by.everyone, log.verified, log.created, log.begun,
         log.usage, log.disposable, figures,
     )  # fmt: skip
     return figures

@@ -67,7 +67,7 @@ LOGS = st.lists(st.tuples(st.integers(0, 3), OWN), max_size=25).map(
 @given(LOGS)
 @settings(max_examples=200, deadline=None)
 def test_usage_is_the_middle_rank_among_the_accounts_on_the_same_plan(log: Log) -> None:
-    np.testing.assert_allclose(ranked(log), reference(log))
+    np.testing.assert_allclose(ranked(log), reference(log), atol=1e-6)  # ranks are rounded
 
 
 @given(LOGS, st.randoms(use_true_random=False))

@@ -11,13 +11,13 @@ nothing.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stillwatch.compiled import compiled
-from stillwatch.marks.hashing import combine
-from stillwatch.marks.tokens import mixed
+from stillwatch.marks.hashing import combine, distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,17 +93,46 @@ def customers(values: NDArray[np.uint64], verified: NDArray[np.bool_]) -> NDArra
     )
 
 
-def bearers_of(
-    values: NDArray[np.uint64], customer: NDArray[np.uint64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How many of the log's customers have the value of each account, float64 [POOLED, accounts]; and any, [POOLED]."""
-    found, everyone = np.zeros(customer.shape), np.zeros(len(customer))
-    for kind, who in enumerate(customer):
-        which, place = np.unique(values[kind], return_inverse=True)
-        first = np.unique(combine(values[kind], who), return_index=True)[1]
-        counts = np.bincount(place[first], minlength=len(which)) * (which != 0)
-        found[kind], everyone[kind] = counts[place], counts.sum()
-    return found, everyone
+def coded(values: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Columns of values (uint64 [k, accounts]) as small numbers, int32 [accounts, k]; 0 stays 0."""
+    codes = np.empty(values.shape[::-1], np.int32)
+    for place, column in enumerate(values):
+        codes[:, place] = np.where(column == 0, 0, distinct(column)[1] + 1)
+    return codes
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What accounts are compared by, as small numbers; 0 where unknown.
+
+    Attributes:
+        code: of each value, int32 [accounts, KINDS].
+        pair: of each value and whose it is, int32 [accounts, POOLED].
+        owner: of the customer that an account counts as where cards are no property, int32 [accounts].
+        borne: how many of the log's customers have the value of each account, int64 [accounts, POOLED].
+        everyone: how many have any, int64 [POOLED].
+    """
+
+    code: NDArray[np.int32]
+    pair: NDArray[np.int32]
+    owner: NDArray[np.int32]
+    borne: NDArray[np.int64]
+    everyone: NDArray[np.int64]
+
+
+def compared(values: NDArray[np.uint64], verified: NDArray[np.bool_]) -> Compared:
+    """Number what `attributes` found."""
+    owner = customers(values, verified)
+    code = coded(values)
+    pairs = [np.where(value != 0, combine(value, who), np.uint64(0)) for value, who in zip(values, owner, strict=False)]
+    pair = coded(np.stack(pairs))
+    borne, everyone = np.zeros(pair.shape, np.int64), np.zeros(len(POOLED), np.int64)
+    for kind in range(len(POOLED)):
+        first = np.unique(pair[:, kind], return_index=True)[1]
+        counts = np.bincount(code[first, kind], minlength=int(code[:, kind].max(initial=0)) + 1)
+        counts[0] = 0
+        borne[:, kind], everyone[kind] = counts[code[:, kind]], counts.sum()
+    return Compared(code, pair, coded(owner[1:2])[:, 0], borne, everyone)
 
 
 @compiled
@@ -128,8 +157,9 @@ def _usual(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
 def link(  # one pass; compiled code takes no keyword arguments cheaply
     bearers: np.ndarray,
     bounds: np.ndarray,
-    values: np.ndarray,
-    customer: np.ndarray,
+    code: np.ndarray,
+    pair: np.ndarray,
+    owner: np.ndarray,
     borne: np.ndarray,
     everyone: np.ndarray,
     verified: np.ndarray,
@@ -144,10 +174,11 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
     Args:
         bearers: accounts, stream by stream.
         bounds: stream k has bearers[bounds[k]:bounds[k + 1]].
-        values: uint64 [KINDS, accounts].
-        customer: uint64 [POOLED, accounts], as `customers` makes them.
-        borne: float64 [POOLED, accounts], as `bearers_of` counts them.
-        everyone: float64 [POOLED], likewise.
+        code: as in `Compared`; so the next four.
+        pair: likewise.
+        owner: likewise.
+        borne: likewise.
+        everyone: likewise.
         verified: whether each account is.
         created: when it was opened, s since 1970, NaN if unknown.
         begun: its first exchange, s since 1970.
@@ -155,29 +186,38 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
         disposable: whether its mail domain is known to be.
         figures: written to.
     """
+    counts = np.zeros(code.max() + 1 if code.size else 1, np.int64)  # all zero between one use and the next
+    met = np.full((max(pair.max(), owner.max()) + 1 if pair.size else 1, len(everyone) + 1), -1, np.int64)
+    opened = np.empty(len(met), np.float64)
     for stream in range(len(bounds) - 1):
         accounts = bearers[bounds[stream] : bounds[stream + 1]]
         size = len(accounts)
         line = figures[stream]
         line[:] = math.nan
-        own = np.empty(size, np.uint64)
-        for kind in range(len(values)):
-            told = 0
+        for kind in range(code.shape[1]):
+            told = lead = 0
             for who in accounts:
-                value = values[kind, who]
+                value = code[who, kind]
                 if value != 0:
-                    own[told] = value
                     told += 1
+                    counts[value] += 1
+                    lead = max(lead, counts[value])
+            for who in accounts:
+                counts[code[who, kind]] = 0
             line[_TOLD + kind] = told / size
             if told >= 2:
-                line[_LEAD + kind] = _longest(np.sort(own[:told])) / size
-        for kind in range(len(customer)):
-            line[kind], line[_COUNTED + kind] = _pooled(
-                accounts, values[kind], customer[kind], borne[kind], everyone[kind]
-            )
-        opened = _openings(accounts, customer[1], created)
-        line[_CUSTOMERS] = len(opened)
-        line[_BURST] = _burst(opened)
+                line[_LEAD + kind] = lead / size
+        for kind in range(len(everyone)):
+            count = 0
+            for who in accounts:
+                whose = pair[who, kind]
+                if whose != 0 and met[whose, kind] != stream:
+                    met[whose, kind] = stream
+                    counts[code[who, kind]] += 1
+                    count += 1
+            line[_COUNTED + kind] = count
+            line[kind] = _pooled(accounts, code[:, kind], borne[:, kind], counts, count, everyone[kind])
+        line[_CUSTOMERS], line[_BURST] = _burst(accounts, owner, created, met[:, len(everyone)], opened, stream)
         unverified = fresh = dated = ranked = thrown = 0
         used = 0.0
         for who in accounts:
@@ -199,85 +239,55 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
 
 
 @compiled
-def _longest(values: np.ndarray) -> int:
-    """Length of the longest run in sorted values."""
-    longest = at = 0
-    while at < len(values):
-        stop = at
-        while stop < len(values) and values[stop] == values[at]:
-            stop += 1
-        longest = max(longest, stop - at)
-        at = stop
-    return longest
-
-
-@compiled
-def _openings(accounts: np.ndarray, customer: np.ndarray, created: np.ndarray) -> np.ndarray:
-    """When every customer opened the first of its accounts, NaN where none is dated."""
-    order = np.argsort(customer[accounts], kind="mergesort")
-    opened = np.empty(len(accounts), np.float64)
-    count = 0
-    for place in range(len(order)):
-        who = accounts[order[place]]
-        if place == 0 or customer[who] != customer[accounts[order[place - 1]]]:
-            opened[count] = created[who]
-            count += 1
-        elif math.isnan(opened[count - 1]) or created[who] < opened[count - 1]:
-            opened[count - 1] = created[who]
-    return opened[:count]
-
-
-@compiled
 def _pooled(
-    accounts: np.ndarray, values: np.ndarray, customer: np.ndarray, borne: np.ndarray, everyone: float
-) -> tuple[float, float]:
-    """Share of customers whose value others of them have too, less what as many others of the log would; how many.
+    accounts: np.ndarray, code: np.ndarray, borne: np.ndarray, counts: np.ndarray, count: int, everyone: int
+) -> float:
+    """Share of customers whose value others of them have too, less what as many others of the log would.
 
-    NaN where the rest of the log is smaller than the stream, so that nothing tells what chance would do.
+    NaN where the rest of the log is smaller than the stream, so that nothing tells what chance would do. `counts` holds
+    how many of the `count` customers have each value, and is emptied.
     """
-    pairs = np.empty(len(accounts), np.uint64)  # a value and whose it is
-    known = np.empty(len(accounts), accounts.dtype)
-    told = 0
+    known = count >= 2 and everyone >= 2 * count
+    pooled = outside = 0  # whole numbers, so that their sum does not depend on the order of accounts
     for who in accounts:
-        if values[who] != 0:
-            pairs[told] = mixed(values[who] ^ mixed(customer[who]))
-            known[told] = who
-            told += 1
-    order = np.argsort(pairs[:told], kind="mergesort")
-    own = np.empty(told, np.uint64)
-    bearer = np.empty(told, accounts.dtype)
-    count = 0
-    for place in range(told):
-        if place == 0 or pairs[order[place]] != pairs[order[place - 1]]:
-            bearer[count] = known[order[place]]
-            own[count] = values[bearer[count]]
-            count += 1
-    if count < 2 or everyone < 2 * count:
-        return math.nan, float(count)
-    order = np.argsort(own[:count], kind="mergesort")
-    pooled = 0.0
-    at = 0
-    while at < count:
-        stop = at
-        while stop < count and own[order[stop]] == own[order[at]]:
-            stop += 1
-        met = stop - at
-        expected = count * (borne[bearer[order[at]]] - met) / (everyone - count)
-        if met >= 2 and met - expected > _BEYOND * math.sqrt(expected):
-            pooled += met - expected
-        at = stop
-    return pooled / count, float(count)
+        value = code[who]
+        met = counts[value]
+        counts[value] = 0
+        if known and met >= 2:
+            expected = count * (borne[who] - met) / (everyone - count)
+            if met - expected > _BEYOND * math.sqrt(expected):
+                pooled += met
+                outside += borne[who] - met
+    return (pooled - count * outside / (everyone - count)) / count if known else math.nan
 
 
 @compiled
-def _burst(opened: np.ndarray) -> float:
-    """Largest share of moments within BURST."""
-    known = np.sort(opened[~np.isnan(opened)])
-    if len(known) < 2:
-        return math.nan
-    most = first = 0
-    for last in range(len(known)):
-        while known[last] - known[first] > BURST:
-            first += 1
-        most = max(most, last - first + 1)
-    return most / len(known)
+def _burst(
+    accounts: np.ndarray, owner: np.ndarray, created: np.ndarray, met: np.ndarray, opened: np.ndarray, stream: int
+) -> tuple[float, float]:
+    """Number of customers; and the largest share of them that opened their first account within BURST."""
+    count = 0
+    for who in accounts:
+        whose = owner[who]
+        if met[whose] != stream:
+            met[whose] = stream
+            opened[whose] = created[who]
+            count += 1
+        elif math.isnan(opened[whose]) or created[who] < opened[whose]:
+            opened[whose] = created[who]
+    first = np.empty(count, np.float64)
+    known = 0
+    for who in accounts:
+        if not math.isnan(opened[owner[who]]):
+            first[known] = opened[owner[who]]
+            opened[owner[who]] = math.nan
+            known += 1
+    if known < 2:
+        return count, math.nan
+    first = np.sort(first[:known])
+    most = begin = 0
+    for end in range(known):
+        while first[end] - first[begin] > BURST:
+            begin += 1
+        most = max(most, end - begin + 1)
+    return count, most / known

@@ -1,7 +1,7 @@
 """Streams: all exchanges that bear one mark, for every mark that enough accounts share. Pure; touches nothing.
 
 Looking at the stream and not at whole accounts is what sees through cover traffic. Marks that only a few accounts
-bear go before anything is sorted; cost is linear in exchanges but for one sort a family.
+bear go before anything is sorted; cost is linear in exchanges.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from stillwatch.compiled import compiled
 from stillwatch.marks.families import ACCOUNT_MARKS, EXCHANGE_MARKS
+from stillwatch.marks.order import arranged
 from stillwatch.marks.tokens import mixed
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 LEAST_ACCOUNTS = 5
 LEAST_EXCHANGES = 100
 STREAM_FAMILIES = (*EXCHANGE_MARKS, "phrase", *ACCOUNT_MARKS)
-_FEWEST_BUCKETS, _MOST_BUCKETS = 1 << 20, 1 << 25
+_FEWEST_BITS, _MOST_BITS = 20, 25  # of a table of buckets: their number is a power of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,19 @@ class Streams:
 def family_streams(population: Population, family: str) -> Streams:
     """Gather the streams of one family."""
     account = population.columns["account"]
-    layers = population.layers(family)
-    entries = sum(len(layer) for layer in layers)
-    buckets = 1 << min(max(entries.bit_length(), _FEWEST_BUCKETS.bit_length() - 1), _MOST_BUCKETS.bit_length() - 1)
+    by_account = family in ACCOUNT_MARKS
+    own = population.account_mark(family) if by_account else population.mark(family)
+    own = own[:, np.newaxis] if own.ndim == 1 else own
+    entries = len(account) * own.shape[1]
+    buckets = 1 << min(max(entries.bit_length(), _FEWEST_BITS), _MOST_BITS)
     accounts, exchanges = np.zeros(buckets, np.uint8), np.zeros(buckets, np.uint8)
-    last = np.empty(buckets, np.int32)
-    for layer in layers:
-        last[:] = -1
-        _count(layer, account, last, accounts, exchanges)
-    del last
-    shared = [_shared(layer, accounts, exchanges, LEAST_ACCOUNTS, LEAST_EXCHANGES) for layer in layers]
-    marks = np.concatenate([layer[rows] for layer, rows in zip(layers, shared, strict=True)])
-    rows = np.concatenate(shared)
-    order = np.argsort(marks, kind="stable") if len(layers) == 1 else np.lexsort((rows, marks))
-    return Streams(family, *_cut(marks[order], rows[order], account, LEAST_ACCOUNTS, LEAST_EXCHANGES))
+    _count(own, by_account, account, np.zeros(buckets, np.int32), accounts, exchanges)
+    marks, rows = _shared(own, by_account, account, accounts, exchanges, LEAST_ACCOUNTS, LEAST_EXCHANGES)
+    del accounts, exchanges
+    order, marks = arranged(marks)
+    rows = rows[order]
+    del order
+    return Streams(family, *_cut(marks, rows, account, LEAST_ACCOUNTS, LEAST_EXCHANGES))
 
 
 def bearing(
@@ -115,38 +115,55 @@ def _borne(layer: np.ndarray, marks: np.ndarray, slots: np.ndarray) -> tuple[np.
 
 @compiled
 def _count(
-    marks: np.ndarray, account: np.ndarray, last: np.ndarray, accounts: np.ndarray, exchanges: np.ndarray
+    own: np.ndarray,
+    by_account: bool,
+    account: np.ndarray,
+    last: np.ndarray,
+    accounts: np.ndarray,
+    exchanges: np.ndarray,
 ) -> None:
     """Count accounts and exchanges of each bucket of marks, from above and up to 255: rows come account by account."""
     mask = np.uint64(len(last) - 1)
-    for row in range(len(marks)):
-        mark = marks[row]
-        if mark != 0:
-            bucket = np.int64(mark & mask)
-            if exchanges[bucket] < 255:
-                exchanges[bucket] += 1
-            if last[bucket] != account[row]:
-                last[bucket] = account[row]
-                if accounts[bucket] < 255:
-                    accounts[bucket] += 1
+    for row in range(len(account)):
+        who = account[row]
+        source = np.int64(who) if by_account else row
+        for layer in range(own.shape[1]):
+            mark = own[source, layer]
+            if mark != 0:
+                bucket = np.int64(mark & mask)
+                if exchanges[bucket] < 255:
+                    exchanges[bucket] += 1
+                if last[bucket] != who + 1:
+                    last[bucket] = who + 1
+                    if accounts[bucket] < 255:
+                        accounts[bucket] += 1
 
 
 @compiled
 def _shared(
-    marks: np.ndarray, accounts: np.ndarray, exchanges: np.ndarray, least_accounts: int, least_exchanges: int
-) -> np.ndarray:
-    """Rows whose mark lies in a bucket that may hold enough accounts and exchanges."""
+    own: np.ndarray,
+    by_account: bool,
+    account: np.ndarray,
+    accounts: np.ndarray,
+    exchanges: np.ndarray,
+    least_accounts: int,
+    least_exchanges: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Marks that lie in a bucket that may hold enough accounts and exchanges, and their rows, ascending."""
     mask = np.uint64(len(accounts) - 1)
-    kept = np.empty(len(marks), np.int64)
+    marks, rows = np.empty(len(account) * own.shape[1], np.uint64), np.empty(len(account) * own.shape[1], np.int64)
     count = 0
-    for row in range(len(marks)):
-        mark = marks[row]
-        if mark != 0:
-            bucket = np.int64(mark & mask)
-            if accounts[bucket] >= least_accounts and exchanges[bucket] >= least_exchanges:
-                kept[count] = row
-                count += 1
-    return kept[:count].copy()
+    for row in range(len(account)):
+        source = np.int64(account[row]) if by_account else row
+        for layer in range(own.shape[1]):
+            mark = own[source, layer]
+            if mark != 0:
+                bucket = np.int64(mark & mask)
+                if accounts[bucket] >= least_accounts and exchanges[bucket] >= least_exchanges:
+                    marks[count] = mark
+                    rows[count] = row
+                    count += 1
+    return marks[:count], rows[:count]
 
 
 @compiled

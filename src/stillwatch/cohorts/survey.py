@@ -7,8 +7,10 @@ counted, however many marks it bears.
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,9 +136,7 @@ class Surveyor:
 
     def __init__(self, population: Population) -> None:
         self.population = population
-        self._values = linkage.attributes(population)
-        self._customer = linkage.customers(self._values, population.accounts.verified)
-        self._borne, self._everyone = linkage.bearers_of(self._values, self._customer)
+        self._compared = linkage.compared(linkage.attributes(population), population.accounts.verified)
         second = population.columns["second"]
         self._begun = second[population.edges[:-1]] if population.exchanges else second
         used = [population.columns[name].astype(np.float64) for name in ("input_tokens", "output_tokens")]
@@ -160,7 +160,7 @@ class Surveyor:
 
     def _family(self, name: str) -> tuple[Streams, Figures]:
         found = family_streams(self.population, name)
-        figures = self.measure(found.rows, found.bounds, found.bearers, found.bearer_bounds)
+        figures = self.measure(found.rows, found.bounds, found.bearers, found.bearer_bounds, threads=1)
         return _without_rows(found), _not_brought(name, figures)
 
     def measure(
@@ -169,24 +169,47 @@ class Surveyor:
         bounds: NDArray[np.int64],
         bearers: NDArray[np.int32],
         bearer_bounds: NDArray[np.int64],
+        *,
+        threads: int = 2,
     ) -> Figures:
-        """Measure streams given by their rows and their accounts."""
-        population = self.population
-        column = population.columns
+        """Measure streams given by their rows and their accounts.
+
+        Args:
+            rows: of all streams, inside each by account, then time.
+            bounds: int64 [streams + 1] into `rows`.
+            bearers: accounts of all streams.
+            bearer_bounds: int64 [streams + 1] into `bearers`.
+            threads: how many parts of the streams are measured side by side.
+        """
         measured = np.full((len(bounds) - 1, len(measures.MEASURES)), np.nan)
-        measures.measure(
-            rows, bounds, column["account"], column["second"], column["sketch"], column["prompt"], column["opening"],
-            column["address"], column["client"], column["flags"], column["wants"], column["biased"],
-            column["input_tokens"], column["output_tokens"], column["turns"],
-            population.start, population.end, population.release, measured.view(measures.LINE)[:, 0],
-        )  # fmt: skip
+        cuts = np.searchsorted(bounds, np.linspace(0, len(rows), threads + 1)[1:-1])
+        parts = [*pairwise([0, *cuts.tolist(), len(bounds) - 1])]
+        with ThreadPoolExecutor(threads) as pool:
+            deque(pool.map(lambda part: self._measure(rows, bounds, part, measured), parts), maxlen=0)
         linked = np.empty((len(bounds) - 1, len(linkage.FIGURES)))
-        accounts = population.accounts
+        accounts, by = self.population.accounts, self._compared
         linkage.link(
-            bearers, bearer_bounds, self._values, self._customer, self._borne, self._everyone, accounts.verified,
+            bearers, bearer_bounds, by.code, by.pair, by.owner, by.borne, by.everyone, accounts.verified,
             accounts.created, self._begun, self._usage, accounts.disposable, linked,
         )  # fmt: skip
         return Figures(measured, linked)
+
+    def _measure(
+        self,
+        rows: NDArray[np.int64],
+        bounds: NDArray[np.int64],
+        part: tuple[int, int],
+        measured: NDArray[np.float64],
+    ) -> None:
+        """Measure the streams from the first of `part` up to the second."""
+        population, (first, end) = self.population, part
+        column = population.columns
+        measures.measure(
+            rows, bounds[first : end + 1], column["account"], column["second"], column["sketch"], column["prompt"],
+            column["opening"], column["address"], column["client"], column["flags"], column["wants"], column["biased"],
+            column["input_tokens"], column["output_tokens"], column["turns"],
+            population.start, population.end, population.release, measured[first:end].view(measures.LINE)[:, 0],
+        )  # fmt: skip
 
     def usual(self, name: str) -> NDArray[np.uint64]:
         """Each account's own or most frequent value of a property; uint64 [accounts]."""

@@ -12,7 +12,7 @@ from stillwatch.marks.order import arranged
 
 SLOT = 300.0  # s in which accounts are in step
 SLOTS_AN_HOUR = 12
-SPARSE = 8  # slots for every row, above which most hold none
+SPARSE = 4  # hours for every exchange, above which only those that occur are counted in
 
 
 @compiled
@@ -64,29 +64,26 @@ def follow(
     for index in range(size):
         times[index] = second[rows[begin + index]]
         slots[index] = int(times[index] // SLOT)
-    known, codes = _coded(slots)
-    counts = np.zeros(len(known), np.int64)
+    codes, hours = _coded(slots)
+    counts = np.zeros(hours * SLOTS_AN_HOUR, np.int64)
     for index in range(size):
         counts[codes[index]] += 1
     fine = coarse = own_fine = own_coarse = 0.0
-    at = 0
-    while at < len(known):  # hour by hour
+    for hour in range(hours):
         together = 0
-        stop = at
-        while stop < len(known) and known[stop] // SLOTS_AN_HOUR == known[at] // SLOTS_AN_HOUR:
-            together += counts[stop]
-            fine += float(counts[stop]) * counts[stop]
-            stop += 1
+        for code in range(hour * SLOTS_AN_HOUR, (hour + 1) * SLOTS_AN_HOUR):
+            together += counts[code]
+            fine += float(counts[code]) * counts[code]
         coarse += float(together) * together
-        at = stop
     at = 0
     while at < size:  # an account is always in step with itself
-        who, hour = account[rows[begin + at]], slots[at] // SLOTS_AN_HOUR
+        who = account[rows[begin + at]]
+        next_hour = codes[at] - codes[at] % SLOTS_AN_HOUR + SLOTS_AN_HOUR
         stop = at
-        while stop < size and account[rows[begin + stop]] == who and slots[stop] // SLOTS_AN_HOUR == hour:
-            slot = slots[stop]
+        while stop < size and codes[stop] < next_hour and account[rows[begin + stop]] == who:
+            code = codes[stop]
             inner = stop
-            while stop < size and slots[stop] == slot and account[rows[begin + stop]] == who:
+            while stop < size and codes[stop] == code and account[rows[begin + stop]] == who:
                 stop += 1
             own_fine += float(stop - inner) * (stop - inner)
         own_coarse += float(stop - at) * (stop - at)
@@ -105,13 +102,17 @@ def follow(
 
 
 @compiled
-def _coded(slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slots of time in order, and the place of each row's slot among them; all of a span where it is short."""
-    low, high = slots.min(), slots.max()
+def _coded(slots: np.ndarray) -> tuple[np.ndarray, int]:
+    """Slots of time as small numbers in the same order, an hour's together, and the number of hours.
+
+    Hours are all those of the span, or where it is long and mostly empty, those that occur.
+    """
+    hours = slots // SLOTS_AN_HOUR
+    low, high = hours.min(), hours.max()
     if high - low <= SPARSE * len(slots):
-        return np.arange(low, high + 1), slots - low
-    known = np.unique(slots)
-    return known, np.searchsorted(known, slots)
+        return slots - low * SLOTS_AN_HOUR, high - low + 1
+    known = np.unique(hours)
+    return np.searchsorted(known, hours) * SLOTS_AN_HOUR + slots - hours * SLOTS_AN_HOUR, len(known)
 
 
 @compiled

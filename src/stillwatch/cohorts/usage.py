@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DAY = 86_400.0
+_UNIT = 1 << 20  # ranks are multiples of 1 / this, so that their sums are exact and no order of accounts shows in them
 
 
 def usage(
@@ -45,5 +46,6 @@ def usage(
     tied = np.cumsum(np.r_[True, change | (rate[order][1:] != rate[order][:-1])]) - 1
     middle = np.bincount(tied, weights=place) / np.bincount(tied)
     within = np.repeat(np.arange(len(begins)), sizes)
-    found[order] = (middle[tied] - begins[within] + 0.5) / sizes[within]
+    rank = (middle[tied] - begins[within] + 0.5) / sizes[within]
+    found[order] = np.rint(rank * _UNIT) / _UNIT
     return found

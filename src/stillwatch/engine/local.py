@@ -43,7 +43,7 @@ def populate_from(
         accounts: the accounts table (schema `ACCOUNT`), if there is one.
         limit_memory: bytes above which digests move to disk.
         folder: where they move to.
-        threads: how many batches are digested side by side.
+        threads: how many batches are digested side by side, and then columns sorted.
     """
     store = DigestStore(limit_memory=limit_memory, folder=folder)
     numbers = AccountNumbers()
@@ -57,7 +57,7 @@ def populate_from(
             while waiting:
                 _store(store, *waiting.popleft())
         names, rank = numbers.ranked()
-        return populate(store.sorted(rank), known_accounts(names, accounts))
+        return populate(store.sorted(rank, threads=threads), known_accounts(names, accounts))
     finally:
         store.close()
 

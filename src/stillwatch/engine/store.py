@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -97,11 +98,15 @@ class DigestStore:
         if self._limit is not None and self._held > self._limit // 4:
             self._spill()
 
-    def sorted(self, rank: NDArray[np.int32]) -> dict[str, Column]:
+    def sorted(self, rank: NDArray[np.int32], *, threads: int = 2) -> dict[str, Column]:
         """Empty the store: all columns, accounts renumbered by `rank`, rows by account, then time.
 
         Rows of one account at one instant come in order of their prompts, then of a hash of all else, so that the order
         of reading leaves no trace.
+
+        Args:
+            rank: new number of each account.
+            threads: how many columns are put in order side by side.
 
         Raises:
             OutputError: the disk is full.
@@ -114,15 +119,20 @@ class DigestStore:
         place = np.empty_like(order)  # of each row, as read, among the sorted ones
         place[order] = np.arange(len(order))
         del account, second, prompt, order
-        for name, (kind, width) in COLUMNS.items():
-            if name not in columns:
-                column: Column = np.empty((len(place), width) if width else len(place), kind)
-                begin = 0
-                for part in self._drain(name):
-                    _place(part, place[begin : begin + len(part)], column)
-                    begin += len(part)
-                columns[name] = self._kept(column)
+        rest = [name for name in COLUMNS if name not in columns]
+        with ThreadPoolExecutor(threads) as pool:
+            columns.update(zip(rest, pool.map(lambda name: self._sorted(name, place), rest), strict=True))
         return columns
+
+    def _sorted(self, name: str, place: NDArray[np.int64]) -> Column:
+        """Empty a column, each row put in its place."""
+        kind, width = COLUMNS[name]
+        column: Column = np.empty((len(place), width) if width else len(place), kind)
+        begin = 0
+        for part in self._drain(name):
+            _place(part, place[begin : begin + len(part)], column)
+            begin += len(part)
+        return self._kept(column)
 
     def close(self) -> None:
         """Drop everything."""
