@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DAY = 86_400.0
-_UNIT = 1 << 20  # ranks are multiples of 1 / this, so that their sums are exact and no order of accounts shows in them
+_UNIT = 1 << 30  # ranks are multiples of 1 / this, so that their sums are exact and no order of accounts shows in them
 
 
 def usage(
