@@ -200,9 +200,10 @@ class Surveyor:
         return np.asarray(rows[among[self.population.columns["account"][rows]]])
 
     def left(self, survey: Survey, streams: NDArray[np.int64], among: NDArray[np.bool_]) -> Figures:
-        """Measure streams of a survey again, as if only the accounts for which `among` is true were in the log.
+        """Measure what is left of streams of a survey, of the accounts for which `among` is true.
 
-        NaN all along where none of these bears the mark.
+        What is held against the log (what chance has in common, usage of a plan) is held against all of it. NaN all
+        along where none of these bears the mark.
         """
         measured = np.full((len(streams), len(measures.MEASURES)), np.nan)
         linked = np.full((len(streams), len(linkage.FIGURES)), np.nan)
