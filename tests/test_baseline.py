@@ -42,7 +42,7 @@ def surveyed(figures: Figures) -> Survey:
     every = np.arange(len(figures))
     return Survey(
         every.astype(np.int16) * 0, ("opening",), every.astype(np.uint64), figures, every.astype(np.int32),
-        np.arange(len(figures) + 1), every,
+        np.arange(len(figures) + 1), every, np.zeros(figures.linked.shape, np.bool_),
     )  # fmt: skip
 
 

@@ -159,6 +159,7 @@ def reference(log: Known, stream: list[int]) -> dict[str, float]:
     fresh = sum(log.begun[one] - log.created[one] < FRESH for one in dated)
     made["fresh"] = fresh / len(dated) if dated else math.nan
     ranks = [float(log.usage[one]) for one in stream if not math.isnan(log.usage[one])]
+    made["ranked"] = len(ranks)
     made["usage"] = sum(ranks) / len(ranks) if 2 * len(ranks) >= len(stream) else math.nan
     mailed = [one for one in stream if log.values[KINDS.index("mail"), one]]
     thrown = sum(bool(log.disposable[one]) for one in mailed)

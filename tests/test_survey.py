@@ -274,9 +274,9 @@ def test_a_part_of_a_stream_tells_what_the_stream_does() -> None:
     told = survey.told(streams, parts)
     np.testing.assert_array_equal(parts.linked, before)  # a copy
     np.testing.assert_array_equal(told.measured, parts.measured)
-    brought = {name for names in linkage.BROUGHT.values() for name in names}
-    for name in linkage.FIGURES:
-        blank = np.isnan(survey.figures[name][streams]) & (name in brought)
+    for place, name in enumerate(linkage.FIGURES):
+        blank = survey.brought[streams, place]
+        assert np.isnan(survey.figures[name][streams][blank]).all()
         np.testing.assert_array_equal(told[name], np.where(blank, np.nan, parts[name]), err_msg=name)
     assert 0 < np.isnan(told["mail_pooled"]).sum() < len(streams)
 

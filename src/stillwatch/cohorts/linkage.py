@@ -37,12 +37,13 @@ FIGURES = (
     "unverified",  # share of accounts not verified
     "fresh",  # share of accounts opened less than 3 days before their first exchange
     "usage",  # mean share of the accounts on the same plan that use less
+    "ranked",  # how many accounts that is the mean of
     "disposable",  # share of accounts that tell a mail domain whose domain is known to serve throw-away addresses
 )
 COLUMN = {name: index for index, name in enumerate(FIGURES)}
 _COUNTED, _LEAD, _TOLD = len(POOLED), COLUMN["card_lead"], COLUMN["card_told"]  # of the first kind; the others follow
-_CUSTOMERS, _BURST, _UNVERIFIED, _FRESH, _USAGE, _DISPOSABLE = (
-    COLUMN[name] for name in ("customers", "burst", "unverified", "fresh", "usage", "disposable")
+_CUSTOMERS, _BURST, _UNVERIFIED, _FRESH, _USAGE, _RANKED, _DISPOSABLE = (
+    COLUMN[name] for name in ("customers", "burst", "unverified", "fresh", "usage", "ranked", "disposable")
 )
 BURST = 12 * 3600.0
 FRESH = 3 * 86400.0
@@ -232,6 +233,7 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
         line[_UNVERIFIED] = unverified / size
         if dated > 0:
             line[_FRESH] = fresh / dated
+        line[_RANKED] = ranked
         if 2 * ranked >= size:
             line[_USAGE] = used / ranked
         if line[_TOLD + _MAIL] > 0.0:

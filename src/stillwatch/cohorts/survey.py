@@ -69,6 +69,7 @@ class Survey:
         bearers: int32, accounts of all streams, ascending inside a stream.
         bounds: int64 [streams + 1] into `bearers`.
         leader: int64 [streams], the stream that each is a view of (itself for most).
+        brought: bool [streams, len(linkage.FIGURES)], which figures every mark of the same accounts brings with it.
     """
 
     family: NDArray[np.int16]
@@ -78,6 +79,7 @@ class Survey:
     bearers: NDArray[np.int32]
     bounds: NDArray[np.int64]
     leader: NDArray[np.int64]
+    brought: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.mark)
@@ -93,8 +95,7 @@ class Survey:
 
     def told(self, streams: NDArray[np.int64], figures: Figures) -> Figures:
         """Figures of parts of some streams, without those that the streams have by definition."""
-        linked = figures.linked.copy()
-        linked[:, _BROUGHT] = np.where(np.isnan(self.figures.linked[streams][:, _BROUGHT]), np.nan, linked[:, _BROUGHT])
+        linked = np.where(self.brought[streams], np.nan, figures.linked)
         return Figures(figures.measured, linked)
 
     @property
@@ -161,7 +162,7 @@ class Surveyor:
     def _family(self, name: str) -> tuple[Streams, Figures]:
         found = family_streams(self.population, name)
         figures = self.measure(found.rows, found.bounds, found.bearers, found.bearer_bounds, threads=1)
-        return _without_rows(found), _not_brought(name, figures)
+        return _without_rows(found), figures
 
     def measure(
         self,
@@ -223,9 +224,10 @@ class Surveyor:
         return np.asarray(rows[among[self.population.columns["account"][rows]]])
 
     def left(self, survey: Survey, streams: NDArray[np.int64], among: NDArray[np.bool_]) -> Figures:
-        """Measure streams of a survey again, as if only the accounts for which `among` is true were in the log.
+        """Measure what is left of streams of a survey, of the accounts for which `among` is true.
 
-        NaN all along where none of these bears the mark.
+        What is held against the log (what chance has in common, usage of a plan) is held against all of it. NaN all
+        along where none of these bears the mark.
         """
         measured = np.full((len(streams), len(measures.MEASURES)), np.nan)
         linked = np.full((len(streams), len(linkage.FIGURES)), np.nan)
@@ -250,14 +252,9 @@ class Surveyor:
         return survey.told(np.array([stream]), self.measure(rows, ends[0], accounts, ends[1]))
 
 
-_BROUGHT = sorted({linkage.COLUMN[name] for names in linkage.BROUGHT.values() for name in names})
-
-
-def _not_brought(family: str, figures: Figures) -> Figures:
-    """Figures without those that streams of a family have by definition."""
-    for name in linkage.BROUGHT.get(family, ()):
-        figures.linked[:, linkage.COLUMN[name]] = np.nan
-    return figures
+def _brought(family: str) -> NDArray[np.bool_]:
+    """Which figures streams of a family have by definition; bool [len(linkage.FIGURES)]."""
+    return np.isin(linkage.FIGURES, linkage.BROUGHT.get(family, ()))
 
 
 def _bounds(which: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -279,7 +276,7 @@ def _joined(found: Sequence[tuple[Streams, Figures]]) -> Survey:
         empty = np.empty(0, np.int64)
         return Survey(
             empty.astype(np.int16), names, empty.astype(np.uint64), Figures(*nothing), empty.astype(np.int32),
-            np.zeros(1, np.int64), empty,
+            np.zeros(1, np.int64), empty, np.zeros((0, len(linkage.FIGURES)), np.bool_),
         )  # fmt: skip
     family = np.concatenate([np.full(len(one.mark), index, np.int16) for index, (one, _) in enumerate(found)])
     mark = np.concatenate([one.mark for one, _ in found])
@@ -296,12 +293,14 @@ def _joined(found: Sequence[tuple[Streams, Figures]]) -> Survey:
     fresh = np.r_[True, signature[order][1:] != signature[order][:-1]]
     kept = order[fresh]
     # what one of their marks brings by definition, another of them tells
-    linked = np.fmax.reduceat(figures.linked[order], np.flatnonzero(fresh))
-    figures.linked[kept] = linked
+    by_family = np.stack([_brought(name) for name in names])[family]
+    brought = np.zeros_like(by_family)
+    brought[kept] = np.logical_and.reduceat(by_family[order], np.flatnonzero(fresh))
     kept = np.sort(kept)
+    figures.linked[brought] = np.nan
     flat, cut = _picked(bearers, bounds, kept)
     leader = _leaders(flat, cut, int(bearers.max()) + 1)
-    return Survey(family[kept], names, mark[kept], figures.pick(kept), flat, cut, leader)
+    return Survey(family[kept], names, mark[kept], figures.pick(kept), flat, cut, leader, brought[kept])
 
 
 @compiled

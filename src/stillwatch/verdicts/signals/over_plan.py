@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def read(figures: Figures) -> Reading:
     """Mean rank of its accounts among those on the same plan, by tokens a day; 0.5 is any account."""
-    return figures["usage"], 2.0 * np.sqrt(1.0 / 12.0 / np.maximum(figures["accounts"], 1.0))
+    return figures["usage"], 2.0 * np.sqrt(1.0 / 12.0 / np.maximum(figures["ranked"], 1.0))
 
 
 def says(figures: Figures) -> str:
