@@ -333,29 +333,28 @@ def _leaders(bearers: NDArray[np.int32], bounds: NDArray[np.int64], accounts: in
 
 
 @compiled
-def _gathered(bearers: np.ndarray, bounds: np.ndarray, accounts: int) -> np.ndarray:  # four loops, one pass
+def _gathered(bearers: np.ndarray, bounds: np.ndarray, accounts: int) -> np.ndarray:  # three loops, one pass
     count = len(bounds) - 1
     leader = np.arange(count)
     under = np.empty((accounts, _LEADERS), np.int32)  # filled as far as `known` says; the rest costs no memory
     known = np.zeros(accounts, np.int32)
-    hits = np.zeros(count, np.int32)
+    hits, met = np.zeros(count, np.int32), np.empty(count, np.int64)
     for stream in range(count):
         start, end = bounds[stream], bounds[stream + 1]
-        for index in range(start, end):
-            who = bearers[index]
-            for place in range(known[who]):
-                hits[under[who, place]] += 1
-        best = -1
+        found = 0
         for index in range(start, end):
             who = bearers[index]
             for place in range(known[who]):
                 other = under[who, place]
-                if hits[other] >= WITHIN * (end - start):
-                    best = max(best, other)  # the last one is the smallest
-        for index in range(start, end):
-            who = bearers[index]
-            for place in range(known[who]):
-                hits[under[who, place]] = 0
+                if hits[other] == 0:
+                    met[found] = other
+                    found += 1
+                hits[other] += 1
+        best = -1
+        for place in range(found):
+            if hits[met[place]] >= WITHIN * (end - start):
+                best = max(best, met[place])  # the last one is the smallest
+            hits[met[place]] = 0
         if best >= 0:
             leader[stream] = best
             continue
