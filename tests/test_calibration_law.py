@@ -61,8 +61,8 @@ def test_small_p_values_are_as_rare_as_they_say(seed: int, baseline: Baseline, f
     assert sum(cohort.p_value <= 0.5 for cohort in found) / len(found) >= 0.25
 
 
-def test_more_bits_never_mean_a_larger_p_value(baseline: Baseline, folder: Path) -> None:
+def test_more_strength_never_means_a_larger_p_value(baseline: Baseline, folder: Path) -> None:
     log = quiet(folder, HELD_OUT[0])
     found = api.cohort_p_values([log / "exchanges"], accounts=log / "accounts.parquet", baseline=baseline)
-    ordered = sorted(found, key=lambda cohort: cohort.bits)
+    ordered = sorted(found, key=lambda cohort: cohort.strength)
     assert all(one.p_value >= other.p_value for one, other in pairwise(ordered))

@@ -87,11 +87,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class CohortPValue:
-    """One cohort that was looked at: its size, its best view's bits, and its p-value."""
+    """One cohort that was looked at: its size, how strong its strongest view is, in bits, and its p-value."""
 
     accounts: int
     exchanges: int
-    bits: float
+    strength: float
     p_value: float
 
 
@@ -240,7 +240,7 @@ def cohort_p_values(
         CohortPValue(
             int(survey.figures["accounts"][stream]),
             int(survey.figures["exchanges"][stream]),
-            float(scores.total[stream]),
+            float(scores.strength[stream]),
             float(p),
         )
         for stream, p in zip(chosen, p_values, strict=True)

@@ -7,8 +7,9 @@ measure of guilt: one customer's keys share a card in the open, and are left out
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stillwatch.cohorts.survey import Figures, Survey
+    from stillwatch.verdicts.signals.signal import Signal
 
+T = TypeVar("T")
 SIZES = (0, 60, 250)
 """A cohort of n exchanges is held against those with at least the largest of these that is no more than n / 4."""
 
@@ -35,6 +38,7 @@ FAMILY_FLOOR = {Family.WORK: -8.0, Family.ASKING: 0.0, Family.DEALING: -6.0, Fam
 part; that nothing is shared or asked for says nothing, since an operator can avoid it."""
 
 
+_MANY = 4_096  # streams from which a second thread pays
 SPREAD = 1.0  # bits of work, or of nobody following up, from which wording counts as evidence of content
 _PLACE = {signal.id: place for place, signal in enumerate(SIGNALS)}
 _ALTERNATIVES = [place for place, signal in enumerate(SIGNALS) if signal.alternative]
@@ -125,16 +129,18 @@ class Baseline:
             without: ids of signals, or names of families, that are switched off.
         """
         exchanges = figures["exchanges"]
-        bits = np.zeros((len(figures), len(SIGNALS)))
-        for index, signal in enumerate(SIGNALS):
+
+        def bits_by(signal: Signal) -> NDArray[np.float64]:
             if signal.id in without or signal.family.value in without:
-                continue
+                return np.zeros(len(figures))
             guilt = _by_size(self.guilt[signal.id], signal.guilt(figures), exchanges)
             innocence = _by_size(self.innocence[signal.id], signal.innocence(figures), exchanges)
             # each side is evidence of its own; what speaks for neither leaves nothing
             net = np.maximum(bits_of(guilt), 0.0) - np.maximum(bits_of(innocence), 0.0)
             known = np.isfinite(signal.read(figures)[0])
-            bits[:, index] = np.where(known, np.clip(net, -signal.absence, signal.most), 0.0)
+            return np.where(known, np.clip(net, -signal.absence, signal.most), 0.0)
+
+        bits = np.stack(_each_signal(bits_by, len(figures)), axis=1)
         bits[:, _ALTERNATIVES] = any_of(bits[:, _ALTERNATIVES])
         return _scores(bits, figures)
 
@@ -161,16 +167,29 @@ def fit(
     kept = np.ones(len(survey), np.bool_) if ordinary is None else ordinary
     weight = np.where(kept, survey.weight, 0.0)
     exchanges = survey.figures["exchanges"]
-    guilt, innocence = {}, {}
     open_ = {family: np.where(explains(survey.figures, family), 0.0, weight) for family in Family}
-    for signal in SIGNALS:
-        guilt[signal.id] = _references(signal.guilt(survey.figures), open_[signal.family], exchanges)
-        innocence[signal.id] = _references(signal.innocence(survey.figures), weight, exchanges)
+
+    def references(signal: Signal) -> tuple[tuple[Reference, ...], tuple[Reference, ...]]:
+        return (
+            _references(signal.guilt(survey.figures), open_[signal.family], exchanges),
+            _references(signal.innocence(survey.figures), weight, exchanges),
+        )
+
+    made = dict(zip((signal.id for signal in SIGNALS), _each_signal(references, len(survey)), strict=True))
+    guilt, innocence = ({id_: sides[side] for id_, sides in made.items()} for side in range(2))
     nothing = Reference.of(np.empty(0), np.empty(0))
     cohorts = round(weight.sum())
     bare = Baseline(name(cohorts), cohorts, guilt, innocence, nothing)
     best = best_by_cohort(bare.score(survey.figures, without).strength, survey.leader, kept)
     return Baseline(bare.name, cohorts, guilt, innocence, Reference.of(best, np.ones(len(best))))
+
+
+def _each_signal(work: Callable[[Signal], T], streams: int) -> list[T]:
+    """Do something for every signal; on two threads where there are many streams, since sorting releases the lock."""
+    if streams < _MANY:
+        return [work(signal) for signal in SIGNALS]
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(work, SIGNALS))
 
 
 def best_by_cohort(

@@ -183,8 +183,7 @@ class Conclusion:
             if known.kind in (Kind.CONTINUATION, Kind.BEHAVIOUR) or known.name not in borne:
                 continue
             accounts, mark = borne[known.name]
-            everywhere = self._bearers(known.name, mark)
-            if accounts >= LASTING * members and everywhere <= 2 * members:
+            if accounts >= LASTING * members and self._bearers(known.name, mark) <= 2 * members:
                 return known.name, mark
         return survey.names[survey.family[cohort.stream]], int(survey.mark[cohort.stream])
 
