@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
-# a shell that starts the tests in its background has them ignore interrupts, and every command that they start as well
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# a shell that starts the tests in its background, or `nohup`, has them ignore signals, and so would every command that
+# they start: those must be as a user has them
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
