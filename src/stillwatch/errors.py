@@ -2,7 +2,10 @@
 
     StillwatchError
     |- UsageError            what was asked for cannot be done as asked (exit code 2)
+    |  |- YamlError          a text is no YAML: carries line and column where known
     |  |- ScenarioError      a scenario file of `simulate` says something wrong
+    |  |- PolicyError        a policy says something wrong: carries every fault with line, column and field
+    |  |- FactsError         facts to try a policy on that have no such name or are of the wrong kind
     |  |- UnknownNameError   no campaign or account of that name in the findings
     |  `- NoExamplesError    no example prompts to show: other logs, another key, or logs without prompts
     |- InputError            what was given cannot be read (exit code 3)
@@ -18,6 +21,11 @@ Imports nothing of stillwatch.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class StillwatchError(Exception):
     """Root of the tree; its text is meant for the person at the terminal."""
@@ -31,8 +39,53 @@ class UsageError(StillwatchError):
     exit_code = 2
 
 
+class YamlError(UsageError):
+    """A text is no YAML.
+
+    Attributes:
+        reason: what is wrong.
+        line: counted from 1; None where it is not known.
+        column: of the same.
+    """
+
+    def __init__(self, reason: str, *, line: int | None = None, column: int | None = None) -> None:
+        self.reason, self.line, self.column = reason, line, column
+        super().__init__(reason if line is None else f"line {line}: {reason}")
+
+
 class ScenarioError(UsageError):
     """A scenario file says something wrong; the text names file and field."""
+
+
+class PolicyFault(NamedTuple):
+    """One thing that is wrong with a policy: where it stands, counted from 1, which field it is, and why."""
+
+    line: int
+    column: int
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        what = f"{self.field}: {self.reason}" if self.field else self.reason
+        return f"{self.line}:{self.column}: {what}"
+
+
+class PolicyError(UsageError):
+    """A policy says something wrong, or says nothing; the text has one fault a line.
+
+    Attributes:
+        where: the file, or what the policy is called.
+        faults: all of them, in the order of the text; empty where there is no text at all.
+    """
+
+    def __init__(self, where: str, faults: Iterable[PolicyFault], *, reason: str = "") -> None:
+        self.where, self.faults = where, tuple(sorted(faults))
+        lines = [f"{where}:{fault}" for fault in self.faults] or [f"{where}: {reason}"]
+        super().__init__("\n".join(lines))
+
+
+class FactsError(UsageError):
+    """Facts that a policy is tried on: no fact has that name, or its value is of the wrong kind."""
 
 
 class UnknownNameError(UsageError):
