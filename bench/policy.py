@@ -21,6 +21,7 @@ from stillwatch.decisions.cel import Cel, environment
 from stillwatch.decisions.decide import decide
 from stillwatch.decisions.facts import facts_from
 from stillwatch.decisions.policy import fact_kinds
+from stillwatch.guard.counters import Counters
 from stillwatch.guard.policy_file import load_policy
 
 if TYPE_CHECKING:
@@ -115,6 +116,11 @@ def main() -> None:
         print(f"{name:32}{took:8.1f}{took / len(conditions):8.2f}")
     took = microseconds(lambda: decide(policy, facts), seconds)
     print(f"{'a whole decision':32}{took:8.1f}{took / len(conditions):8.2f}")
+
+    charges = decide(policy, facts).charges
+    counters = Counters()
+    took = microseconds(lambda: counters.charge(charges), seconds)
+    print(f"{f'charging {len(charges)} limits':32}{took:8.1f}{took / len(charges):8.2f}")
 
 
 def each_apart(compiler: Any, expressions: list[Any], values: dict[str, FactValue]) -> list[bool]:  # noqa: ANN401  no types

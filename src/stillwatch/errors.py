@@ -13,7 +13,9 @@
     |  |- DialectError       no dialect fits the file, or the named one does not
     |  |- FindingsError      a findings file that is not `stillwatch.findings/1`
     |  |- BaselineError      a baseline file that is broken or of another version
-    |  `- KeyFileError       the key file is unreadable, too open or too short
+    |  |- KeyFileError       the key file is unreadable, too open or too short
+    |  |- CountersError      the state of counters is broken or of another version
+    |  `- NetworksError      a database or list of networks cannot be read: carries path and line where known
     `- OutputError           results could not be written: disk full, no permission (exit code 3)
 
 Imports nothing of stillwatch.
@@ -129,6 +131,24 @@ class BaselineError(InputError):
 
 class KeyFileError(InputError):
     """The key file cannot be read, is open to others, or is too short."""
+
+
+class CountersError(InputError):
+    """The state of counters is broken or of another version."""
+
+
+class NetworksError(InputError):
+    """A database or list of networks cannot be read.
+
+    Attributes:
+        reason: what is wrong.
+        path: the file.
+        line: counted from 1; None where the whole file is meant.
+    """
+
+    def __init__(self, reason: str, *, path: str, line: int | None = None) -> None:
+        self.reason, self.path, self.line = reason, path, line
+        super().__init__(f"{path}: {reason}" if line is None else f"{path}:{line}: {reason}")
 
 
 class OutputError(StillwatchError):
