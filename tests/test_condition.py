@@ -97,6 +97,23 @@ def test_together_they_say_what_each_says_alone(asked: list[tuple[str, int]], n:
     assert fired([f"request.n {sign} {bound}" for sign, bound in asked], request__n=n) == Fired(expected, ())
 
 
+@pytest.mark.parametrize(
+    ("condition", "known"),
+    [
+        ("request.max_tokens > 4096", {"request__max_tokens": 10**30}),
+        ("request.tools < 0", {"request__tools": -(10**30)}),
+        ("request.model.startsWith('orion')", {"request__model": "orion\ud800"}),
+        ("'7' in request.bias_tokens", {"request__bias_tokens": ("\ud800", "7")}),
+        ("request.model != 'a'", {"request__model": "a\0b"}),
+        ("!('7' in request.bias_tokens)", {"request__bias_tokens": ("7\0",)}),
+        ("request.temperature >= 1.0", {"request__temperature": 1}),
+        ("owner.shares['\u9999'] > 0.5", {"owner__shares": {"\u9999": 1}}),
+    ],
+)
+def test_what_a_client_makes_odd_escapes_no_condition(condition: str, known: dict[str, FactValue]) -> None:
+    assert fired(["request.n == 1", condition], **known) == Fired((0, 1), ())
+
+
 # ---- another language in CEL's place
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stillwatch.decisions.facts import FactValue
 
 _BITS = 48  # conditions in one number; CEL's have 64 bits
+_ODD = "\N{REPLACEMENT CHARACTER}"
 _REMEMBERED = 1024  # few combinations of rules fire in practice
 _KINDS: Mapping[object, Any] = {
     bool: cel.Type.BOOL,
@@ -65,8 +66,8 @@ class Cel:
         compiler = environment(kinds)
         each = tuple(compiler.compile(condition) for condition in conditions)
         names = frozenset(name for condition in conditions for name in _names(condition, kinds))
-        lists = tuple(name for name in sorted(names) if kinds[name] == STRINGS)
-        return CelConditions(names, lists, each, tuple(_packed(compiler, tuple(enumerate(conditions)))))
+        lists, texts = (tuple(name for name in sorted(names) if kinds[name] == kind) for kind in (STRINGS, str))
+        return CelConditions(names, lists, texts, each, tuple(_packed(compiler, tuple(enumerate(conditions)))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class CelConditions:
 
     names: frozenset[str]
     _lists: tuple[str, ...]
+    _texts: tuple[str, ...]
     _each: tuple[Any, ...]
     _packs: tuple[tuple[Any, tuple[int, ...]], ...]
 
@@ -82,22 +84,60 @@ class CelConditions:
         """Tell which conditions are true."""
         data: Mapping[str, object] = values
         if self._lists:  # CEL takes no tuples
-            data = {**values, **{name: list(cast("tuple[str, ...]", values[name])) for name in self._lists}}
+            data = {**values, **{name: _listed(values[name]) for name in self._lists}}
+        for name in self._texts:
+            text = cast("str", values[name])
+            if text and "\0" in text:  # the package would end the text there
+                data = {**data, name: text.replace("\0", _ODD)}
         true: tuple[int, ...] = ()
         failed: tuple[int, ...] = ()
         for expression, numbers in self._packs:
-            result = expression.eval(data=data)
-            bits = result.value()
+            bits = _value(expression, data)
             if type(bits) is int:
                 true += _numbers_of(bits, numbers)
-                continue
-            for number in numbers:
-                value = self._each[number].eval(data=data).value()
-                if value is True:
-                    true += (number,)
-                elif value is not False:
-                    failed += (number,)
+            else:
+                told = self._each_apart(numbers, data)
+                true, failed = true + told.true, failed + told.failed
         return Fired(true, failed)
+
+    def _each_apart(self, numbers: tuple[int, ...], data: Mapping[str, object]) -> Fired:
+        """Ask conditions one by one; what a client made too large, or no text, is first made what CEL takes."""
+        sane = {name: _sane(value) for name, value in data.items()}
+        told = {number: _value(self._each[number], sane) for number in numbers}
+        return Fired(
+            tuple(number for number, value in told.items() if value is True),
+            tuple(number for number, value in told.items() if not isinstance(value, bool)),
+        )
+
+
+def _listed(value: FactValue) -> list[str]:
+    return [text.replace("\0", _ODD) for text in cast("tuple[str, ...]", value)]
+
+
+def _value(expression: Any, data: Mapping[str, object]) -> object:  # noqa: ANN401  the package has no types
+    """Ask an expression; None where it cannot be told."""
+    try:
+        value: object = expression.eval(data=data).value()
+    except (RuntimeError, UnicodeError, ValueError, TypeError, OverflowError):
+        return None
+    return value
+
+
+def _sane(value: object) -> object:
+    """Bring a whole number into 64 bits, and text into Unicode."""
+    match value:
+        case bool():
+            return value
+        case int():
+            return min(max(value, -(1 << 63)), (1 << 63) - 1)
+        case str():
+            return value.encode(errors="replace").decode()
+        case list():
+            return [_sane(each) for each in value]
+        case dict():
+            return {_sane(key): each for key, each in value.items()}
+        case _:
+            return value
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
