@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from dataclasses import dataclass, field
 from typing import Literal
@@ -253,6 +254,18 @@ def test_an_estimate_of_a_window_that_is_over_changes_no_other() -> None:
     assert isinstance(grant, Grant)
     counters.settle(grant, {"output_tokens": 0.0})
     assert isinstance(counters.charge(one(tokens, 51.0)), Exceeded)
+
+
+@pytest.mark.parametrize("allowance", [pace(of="spend"), cap(of="spend")])
+@pytest.mark.parametrize("odd", [-1e9, math.nan, math.inf, -math.inf])
+def test_odd_amounts_give_nobody_anything(allowance: Allowance, odd: float) -> None:
+    counters = Counters(Hands())
+    grant = counters.charge(one(allowance, 5.0))
+    assert isinstance(grant, Grant)
+    counters.charge(one(allowance, odd))
+    if not odd < 0:
+        counters.settle(grant, {"spend": odd})
+    assert isinstance(counters.charge(one(allowance, 1.0)), Exceeded)
 
 
 # ---- distinct things

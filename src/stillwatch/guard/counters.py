@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -76,6 +77,7 @@ class _Due(NamedTuple):
     key: Key
     charge: Charge
     tally: Tally
+    amount: float
     items: tuple[int, ...]
 
 
@@ -173,12 +175,12 @@ class Counters:
             else:
                 found = _fresh(allowance, kind)
         _rebind(found, allowance.bound, now)
-        return _Due(key, charge, found, tuple(map(digest_of, charge.items)))
+        return _Due(key, charge, found, _amount(charge.amount), tuple(map(digest_of, charge.items)))
 
     def _wait(self, due: _Due, now: float) -> float:
         tally = due.tally
         if not isinstance(tally, DistinctTally):
-            return tally.wait(due.charge.amount, now)
+            return tally.wait(due.amount, now)
         wait = tally.wait(due.items, now)
         crowded = due.key[2] != "*" and self._weight + len(tally.new(due.items, now)) > self._most
         if wait or not crowded or not tally.new(due.items, now):
@@ -187,18 +189,18 @@ class Counters:
 
     def _take(self, due: _Due, now: float) -> _Held | None:
         """Charge one limit; gives what is to be settled later, if anything is."""
-        key, charge, tally, items = due
+        key, charge, tally, amount, items = due
         estimated, known, window = charge.allowance.of in _ESTIMATED, key in self._tallies, 0
         if isinstance(tally, DistinctTally):
             more = tally.take(items, now)
             self._weight += more if known else 0
         elif isinstance(tally, PaceTally):
-            tally.take(charge.amount, now, hold=estimated)
+            tally.take(amount, now, hold=estimated)
         else:
-            window = tally.take(charge.amount, now)
+            window = tally.take(amount, now)
         if not known:
             self._remember(key, tally, now)
-        return _Held(key, charge.allowance.of, charge.amount, window) if estimated else None
+        return _Held(key, charge.allowance.of, amount, window) if estimated else None
 
     def _remember(self, key: Key, tally: Tally, now: float) -> None:
         self._tallies[key] = tally
@@ -208,7 +210,8 @@ class Counters:
     def _settle(self, number: int, used: Mapping[str, float], now: float) -> None:
         for held in self._grants.pop(number, ()):
             tally = self._tallies.get(held.key)
-            actual = max(used.get(held.of, held.amount), 0.0)
+            actual = _amount(used.get(held.of, held.amount))
+            actual = actual if actual < NEVER else held.amount  # what nobody can have used is no news
             if isinstance(tally, PaceTally):
                 tally.settle(held.amount, actual, now)
             elif isinstance(tally, CapTally):
@@ -297,6 +300,11 @@ def _rebind(tally: Tally, bound: Pace | Cap, now: float) -> None:
         tally.bound = bound
         if running:
             tally.window = window_of(bound, now)
+
+
+def _amount(amount: float) -> float:
+    """Bring an amount into what can be counted: less than nothing is nothing, what is no number is without bound."""
+    return NEVER if math.isnan(amount) else max(amount, 0.0)
 
 
 def _fresh(allowance: Allowance, kind: str) -> Tally:
