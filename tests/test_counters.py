@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillwatch.decisions.limit import Allowance, Cap, Measure, Pace
+from stillwatch.decisions.limit import Cap, Measure, Pace, Quota
 from stillwatch.decisions.ruling import Charge
 from stillwatch.errors import CountersError
 from stillwatch.guard.clock import SteadyTime, SystemClock
@@ -39,20 +39,20 @@ class Hands:
         self.since_boot += seconds
 
 
-def pace(rate: float = 1.0, burst: float = 5.0, of: Measure = "requests", name: str = "pace") -> Allowance:
-    return Allowance(name, of, "key", Pace(rate, burst))
+def pace(rate: float = 1.0, burst: float = 5.0, of: Measure = "requests", name: str = "pace") -> Quota:
+    return Quota(name, of, "key", Pace(rate, burst))
 
 
-def cap(most: float = 5.0, seconds: int = DAY, of: Measure = "requests", name: str = "cap") -> Allowance:
-    return Allowance(name, of, "key", Cap(most, seconds))
+def cap(most: float = 5.0, seconds: int = DAY, of: Measure = "requests", name: str = "cap") -> Quota:
+    return Quota(name, of, "key", Cap(most, seconds))
 
 
-def one(allowance: Allowance, amount: float = 1.0, subject: str = "k", *items: str) -> list[Charge]:
-    return [Charge(allowance, subject, amount, items)]
+def one(quota: Quota, amount: float = 1.0, subject: str = "k", *items: str) -> list[Charge]:
+    return [Charge(quota, subject, amount, items)]
 
 
-def passed(counters: Counters, allowance: Allowance, times: int, amount: float = 1.0) -> int:
-    return sum(isinstance(counters.charge(one(allowance, amount)), Grant) for _ in range(times))
+def passed(counters: Counters, quota: Quota, times: int, amount: float = 1.0) -> int:
+    return sum(isinstance(counters.charge(one(quota, amount)), Grant) for _ in range(times))
 
 
 # ---- paces
@@ -85,8 +85,8 @@ def test_more_than_a_burst_never_passes() -> None:
     assert counters_denied(cap(), 6.0).retry_after is None
 
 
-def counters_denied(allowance: Allowance, amount: float) -> Exceeded:
-    denied = Counters(Hands()).charge(one(allowance, amount))
+def counters_denied(quota: Quota, amount: float) -> Exceeded:
+    denied = Counters(Hands()).charge(one(quota, amount))
     assert isinstance(denied, Exceeded)
     return denied
 
@@ -194,26 +194,26 @@ def test_a_cap_holds_until_its_window_ends() -> None:
 # ---- estimates
 
 
-@pytest.mark.parametrize("allowance", [pace(burst=100, of="output_tokens"), cap(most=100, of="output_tokens")])
-def test_an_estimate_is_charged_before_and_settled_after(allowance: Allowance) -> None:
+@pytest.mark.parametrize("quota", [pace(burst=100, of="output_tokens"), cap(most=100, of="output_tokens")])
+def test_an_estimate_is_charged_before_and_settled_after(quota: Quota) -> None:
     counters = Counters(Hands())
-    grant = counters.charge(one(allowance, 80.0))
+    grant = counters.charge(one(quota, 80.0))
     assert isinstance(grant, Grant)
-    assert isinstance(counters.charge(one(allowance, 30.0)), Exceeded)
+    assert isinstance(counters.charge(one(quota, 30.0)), Exceeded)
     counters.settle(grant, {"output_tokens": 10.0})
-    assert isinstance(counters.charge(one(allowance, 90.0)), Grant)
-    assert isinstance(counters.charge(one(allowance, 1.0)), Exceeded)
+    assert isinstance(counters.charge(one(quota, 90.0)), Grant)
+    assert isinstance(counters.charge(one(quota, 1.0)), Exceeded)
 
 
-@pytest.mark.parametrize("allowance", [pace(burst=100, of="spend"), cap(most=100, of="spend")])
-def test_what_was_used_beyond_the_estimate_is_owed(allowance: Allowance) -> None:
+@pytest.mark.parametrize("quota", [pace(burst=100, of="spend"), cap(most=100, of="spend")])
+def test_what_was_used_beyond_the_estimate_is_owed(quota: Quota) -> None:
     counters = Counters(Hands())
-    grant = counters.charge(one(allowance, 10.0))
+    grant = counters.charge(one(quota, 10.0))
     assert isinstance(grant, Grant)
     counters.settle(grant, {"spend": 250.0})
-    denied = counters.charge(one(allowance, 0.0))
+    denied = counters.charge(one(quota, 0.0))
     assert isinstance(denied, Exceeded)
-    if isinstance(allowance.bound, Pace):
+    if isinstance(quota.bound, Pace):
         assert denied.retry_after == pytest.approx(150.0)
 
 
@@ -256,16 +256,16 @@ def test_an_estimate_of_a_window_that_is_over_changes_no_other() -> None:
     assert isinstance(counters.charge(one(tokens, 51.0)), Exceeded)
 
 
-@pytest.mark.parametrize("allowance", [pace(of="spend"), cap(of="spend")])
+@pytest.mark.parametrize("quota", [pace(of="spend"), cap(of="spend")])
 @pytest.mark.parametrize("odd", [-1e9, math.nan, math.inf, -math.inf])
-def test_odd_amounts_give_nobody_anything(allowance: Allowance, odd: float) -> None:
+def test_odd_amounts_give_nobody_anything(quota: Quota, odd: float) -> None:
     counters = Counters(Hands())
-    grant = counters.charge(one(allowance, 5.0))
+    grant = counters.charge(one(quota, 5.0))
     assert isinstance(grant, Grant)
-    counters.charge(one(allowance, odd))
+    counters.charge(one(quota, odd))
     if not odd < 0:
         counters.settle(grant, {"spend": odd})
-    assert isinstance(counters.charge(one(allowance, 1.0)), Exceeded)
+    assert isinstance(counters.charge(one(quota, 1.0)), Exceeded)
 
 
 # ---- distinct things

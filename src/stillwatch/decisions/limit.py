@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Measure = Literal["requests", "input_tokens", "output_tokens", "spend", "distinct_prompts", "bias_tokens"]
-Subject = Literal["key", "account", "organization", "cohort", "country", "network", "global"]
+Whose = Literal["key", "account", "organization", "cohort", "country", "network", "global"]
 Window = Literal["minute", "hour", "day", "week"]
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
@@ -45,7 +45,7 @@ class Limit(Part, frozen=True):
     """A limit as a policy writes it: a pace or a cap."""
 
     of: Measure
-    per: Subject
+    per: Whose
     rate: str | None = None
     burst: Annotated[float, Meta(gt=0)] | None = None
     cap: Annotated[float, Meta(gt=0)] | None = None
@@ -69,7 +69,7 @@ class Cap:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class Quota:
     """A limit, ready to be charged.
 
     Attributes:
@@ -81,7 +81,7 @@ class Allowance:
 
     id: str
     of: Measure
-    per: Subject
+    per: Whose
     bound: Pace | Cap
 
 
@@ -108,8 +108,8 @@ def wrong_with(limit: Limit) -> Iterator[tuple[str, str]]:
         yield "burst", "belongs to `rate`"
 
 
-def allowance(limit: Limit, name: str) -> Allowance:
+def quota(limit: Limit, name: str) -> Quota:
     """Make a limit that has nothing wrong with it ready to be charged."""
     if limit.rate is not None and limit.burst is not None and (found := _RATE.fullmatch(limit.rate)) is not None:
-        return Allowance(name, limit.of, limit.per, Pace(float(found[1]) / SECONDS[found[2]], limit.burst))
-    return Allowance(name, limit.of, limit.per, Cap(limit.cap or 0.0, SECONDS[limit.each or "day"]))
+        return Quota(name, limit.of, limit.per, Pace(float(found[1]) / SECONDS[found[2]], limit.burst))
+    return Quota(name, limit.of, limit.per, Cap(limit.cap or 0.0, SECONDS[limit.each or "day"]))

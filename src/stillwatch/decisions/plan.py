@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from stillwatch.decisions.action import Instruct, Serve, Visibility
     from stillwatch.decisions.facts import FactSource
-    from stillwatch.decisions.limit import Allowance
+    from stillwatch.decisions.limit import Quota
     from stillwatch.decisions.openness import Openness, Shut
     from stillwatch.decisions.policy import Bound, Policy
     from stillwatch.decisions.step import Step
@@ -87,7 +87,7 @@ Check = TooMuch | WrongOperation | Elsewhere | Always
 class Due(NamedTuple):
     """A limit to charge, and the facts that say whose it is and what: None for everybody, and for one request."""
 
-    allowance: Allowance
+    quota: Quota
     subject: str | None
     what: str | None
 
@@ -138,19 +138,19 @@ class Plan:
     def charges(self, facts: FactSource) -> tuple[Charge, ...]:
         """Give the limits that one request is charged to; edits bound how much it may be."""
         look_up, charges = facts.look_up, list[Charge]()
-        for allowance, whose, what in self.dues:
+        for quota, whose, what in self.dues:
             subject = "" if whose is None else cast("str", look_up(whose))
-            if not subject and allowance.per in OPTIONAL_SUBJECTS:
+            if not subject and quota.per in OPTIONAL_SUBJECTS:
                 continue
             if what is None:
-                charges.append(Charge(allowance, subject, 1.0))
-            elif allowance.of == "output_tokens":
-                charges.append(Charge(allowance, subject, self._output(facts)))
-            elif allowance.of not in DISTINCT:
-                charges.append(Charge(allowance, subject, number(facts, what)))
+                charges.append(Charge(quota, subject, 1.0))
+            elif quota.of == "output_tokens":
+                charges.append(Charge(quota, subject, self._output(facts)))
+            elif quota.of not in DISTINCT:
+                charges.append(Charge(quota, subject, number(facts, what)))
             elif found := look_up(what):
                 items = found if isinstance(found, tuple) else (cast("str", found),)
-                charges.append(Charge(allowance, subject, 0.0, items))
+                charges.append(Charge(quota, subject, 0.0, items))
         return tuple(charges)
 
     def _bias_meets_logprobs(self, facts: FactSource) -> bool:
@@ -213,8 +213,8 @@ class _Gathered:
             self._checks.append(Elsewhere(action.serve, refusal(RefusalReason.NOT_SERVED_HERE, name)))
         if action.instruct is not None:
             self._instruct(action.instruct)
-        for allowance in bound.allowances:
-            self._dues.append(Due(allowance, SUBJECT_FACT.get(allowance.per), _WHAT.get(allowance.of)))
+        for quota in bound.quotas:
+            self._dues.append(Due(quota, SUBJECT_FACT.get(quota.per), _WHAT.get(quota.of)))
 
     def edit(self, edit: Edit) -> None:
         """Keep an edit, or the stricter of two on one field."""

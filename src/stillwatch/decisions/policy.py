@@ -20,7 +20,7 @@ from msgspec import Meta
 from stillwatch.decisions.action import Action, wrong_with_action
 from stillwatch.decisions.cel import Cel
 from stillwatch.decisions.facts import DERIVED, FACTS, PLACES, PlaceSet, reader
-from stillwatch.decisions.limit import Allowance, Cap, allowance
+from stillwatch.decisions.limit import Cap, Quota, quota
 from stillwatch.decisions.openness import Bias
 from stillwatch.decisions.rule import Name, Rule  # noqa: TC001 - the same
 from stillwatch.decisions.step import Step
@@ -86,12 +86,12 @@ class Bound:
     Attributes:
         name: of the rule, or `steps.throttle[0]`.
         action: what is done.
-        allowances: the limits to charge where it is done.
+        quotas: the limits to charge where it is done.
     """
 
     name: str
     action: Action
-    allowances: tuple[Allowance, ...]
+    quotas: tuple[Quota, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,12 +185,12 @@ def version_of(document: PolicyDocument) -> str:
 
 
 def _bound(name: str, action: Action) -> Bound:
-    made: list[Allowance] = []
+    made: list[Quota] = []
     if action.limit is not None:
-        made.append(allowance(action.limit, name))
+        made.append(quota(action.limit, name))
     bias = None if action.openness is None else action.openness.logit_bias
     if isinstance(bias, Bias) and bias.distinct_a_day is not None:
-        made.append(Allowance(f"{name}:bias", "bias_tokens", "account", Cap(bias.distinct_a_day, 86_400)))
+        made.append(Quota(f"{name}:bias", "bias_tokens", "account", Cap(bias.distinct_a_day, 86_400)))
     return Bound(name, action, tuple(made))
 
 

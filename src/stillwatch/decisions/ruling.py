@@ -13,7 +13,7 @@ from stillwatch.decisions.step import Step
 
 if TYPE_CHECKING:
     from stillwatch.decisions.action import Visibility
-    from stillwatch.decisions.limit import Allowance
+    from stillwatch.decisions.limit import Quota
     from stillwatch.decisions.refusal import Refusal
 
 
@@ -48,13 +48,13 @@ class Charge(NamedTuple):
     """One limit to charge before the request is served; if it has no room, the request is refused.
 
     Attributes:
-        allowance: the limit.
+        quota: the limit.
         subject: whose; empty where it is everybody's.
         amount: how much, as estimated; to be settled when it is known. 0 for a limit on distinct things.
         items: the things, where distinct ones are counted.
     """
 
-    allowance: Allowance
+    quota: Quota
     subject: str
     amount: float
     items: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stillwatch.decisions.action import Action, Instruct, Serve
-    from stillwatch.decisions.limit import Allowance, Limit
+    from stillwatch.decisions.limit import Limit, Quota
     from stillwatch.decisions.openness import Openness
     from stillwatch.decisions.rule import Rule
     from stillwatch.decisions.ruling import Charge, Edit, Instructions
@@ -62,8 +62,8 @@ def of_edit(edit: Edit) -> str:
 def of_charge(charge: Charge) -> str:
     """Say what is charged to which limit."""
     what = f"{len(charge.items)} of" if charge.items else f"{_figure(charge.amount)}"
-    whose = "everybody" if charge.allowance.per == "global" else f"{charge.allowance.per} {charge.subject or 'unknown'}"
-    return f"charge {what} {_OF[charge.allowance.of]} to {whose} ({charge.allowance.id}: {_of_bound(charge.allowance)})"
+    whose = "everybody" if charge.quota.per == "global" else f"{charge.quota.per} {charge.subject or 'unknown'}"
+    return f"charge {what} {_OF[charge.quota.of]} to {whose} ({charge.quota.id}: {_of_bound(charge.quota)})"
 
 
 def of_instructions(instructions: Instructions) -> Iterator[str]:
@@ -76,8 +76,8 @@ def of_instructions(instructions: Instructions) -> Iterator[str]:
         yield f"reasoning visibility: {instructions.reasoning}"
 
 
-def _of_bound(allowance: Allowance) -> str:
-    bound = allowance.bound
+def _of_bound(quota: Quota) -> str:
+    bound = quota.bound
     if isinstance(bound, Pace):
         return f"{_figure(bound.per_second)} a second, {_figure(bound.burst)} at once"
     return f"{_figure(bound.most)} in {bound.seconds:,} s"

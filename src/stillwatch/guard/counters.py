@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from stillwatch.decisions.limit import DISTINCT, Allowance, Cap, Pace
+from stillwatch.decisions.limit import DISTINCT, Cap, Pace, Quota
 from stillwatch.errors import CountersError
 from stillwatch.guard.clock import SteadyTime, SystemClock
 from stillwatch.guard.tally import NEVER, CapTally, DistinctTally, PaceTally, digest_of, window_end, window_of
@@ -51,13 +51,13 @@ class Exceeded:
     """A limit had no room, and nothing was charged.
 
     Attributes:
-        allowance: the limit; of several, the one that takes longest.
+        quota: the limit; of several, the one that takes longest.
         subject: whose.
         retry_after: seconds until there is room; None if there never is, since it is more than the limit lets through
             at once.
     """
 
-    allowance: Allowance
+    quota: Quota
     subject: str
     retry_after: float | None
 
@@ -129,7 +129,7 @@ class Counters:
             waits = [self._wait(due, now) for due in dues]
             if waits and (longest := max(waits)) > 0:
                 charge = charges[waits.index(longest)]
-                return Exceeded(charge.allowance, charge.subject, None if longest == NEVER else longest)
+                return Exceeded(charge.quota, charge.subject, None if longest == NEVER else longest)
             held = tuple(taken for due in dues if (taken := self._take(due, now)) is not None)
             number = next(self._numbers)
             if held:
@@ -162,19 +162,19 @@ class Counters:
 
     def _due(self, charge: Charge, now: float) -> _Due:
         """Find the tally that a charge goes to."""
-        allowance = charge.allowance
-        kind = "distinct" if allowance.of in DISTINCT else "pace" if isinstance(allowance.bound, Pace) else "cap"
-        key, shared = (kind, allowance.id, f"={charge.subject}"), (kind, allowance.id, "*")
+        quota = charge.quota
+        kind = "distinct" if quota.of in DISTINCT else "pace" if isinstance(quota.bound, Pace) else "cap"
+        key, shared = (kind, quota.id, f"={charge.subject}"), (kind, quota.id, "*")
         found = self._tallies.get(key)
         if found is None:
             overflow = self._tallies.get(shared)
             if overflow is not None and overflow.idle_at() > now:
                 key, found = shared, overflow
             elif self._weight >= self._most:
-                key, found = shared, overflow or _fresh(allowance, kind)
+                key, found = shared, overflow or _fresh(quota, kind)
             else:
-                found = _fresh(allowance, kind)
-        _rebind(found, allowance.bound, now)
+                found = _fresh(quota, kind)
+        _rebind(found, quota.bound, now)
         return _Due(key, charge, found, _amount(charge.amount), tuple(map(digest_of, charge.items)))
 
     def _wait(self, due: _Due, now: float) -> float:
@@ -190,7 +190,7 @@ class Counters:
     def _take(self, due: _Due, now: float) -> _Held | None:
         """Charge one limit; gives what is to be settled later, if anything is."""
         key, charge, tally, amount, items = due
-        estimated, known, window = charge.allowance.of in _ESTIMATED, key in self._tallies, 0
+        estimated, known, window = charge.quota.of in _ESTIMATED, key in self._tallies, 0
         if isinstance(tally, DistinctTally):
             more = tally.take(items, now)
             self._weight += more if known else 0
@@ -200,7 +200,7 @@ class Counters:
             window = tally.take(amount, now)
         if not known:
             self._remember(key, tally, now)
-        return _Held(key, charge.allowance.of, amount, window) if estimated else None
+        return _Held(key, charge.quota.of, amount, window) if estimated else None
 
     def _remember(self, key: Key, tally: Tally, now: float) -> None:
         self._tallies[key] = tally
@@ -307,8 +307,8 @@ def _amount(amount: float) -> float:
     return NEVER if math.isnan(amount) else max(amount, 0.0)
 
 
-def _fresh(allowance: Allowance, kind: str) -> Tally:
-    bound = allowance.bound
+def _fresh(quota: Quota, kind: str) -> Tally:
+    bound = quota.bound
     if isinstance(bound, Pace):
         return PaceTally(bound)
     return DistinctTally(bound) if kind == "distinct" else CapTally(bound)

@@ -127,9 +127,9 @@ def test_the_stricter_of_two_edits_stands_in_any_order() -> None:
 
 def test_a_pace_and_a_cap_are_charged_to_whom_they_are_for() -> None:
     pace = ruled({"limit": {"of": "requests", "per": "key", "rate": "60 per minute", "burst": 5}}, {"account.key": "k"})
-    assert [(c.allowance.bound, c.subject, c.amount) for c in pace.charges] == [(Pace(1.0, 5.0), "k", 1.0)]
+    assert [(c.quota.bound, c.subject, c.amount) for c in pace.charges] == [(Pace(1.0, 5.0), "k", 1.0)]
     cap = ruled({"limit": {"of": "spend", "per": "global", "cap": 9, "each": "week"}}, {"request.cost": 0.25})
-    assert [(c.allowance.bound, c.subject, c.amount) for c in cap.charges] == [(Cap(9.0, 604_800), "", 0.25)]
+    assert [(c.quota.bound, c.subject, c.amount) for c in cap.charges] == [(Cap(9.0, 604_800), "", 0.25)]
 
 
 @pytest.mark.parametrize(
@@ -161,11 +161,11 @@ def test_output_is_charged_as_the_edits_bound_it() -> None:
 def test_distinct_things_are_charged_by_name() -> None:
     limit = {"limit": {"of": "distinct_prompts", "per": "account", "cap": 9, "each": "day"}}
     (charge,) = ruled(limit, {"request.prompt": "7f", "account.id": "a"}).charges
-    assert charge == Charge(charge.allowance, "a", 0.0, ("7f",))
+    assert charge == Charge(charge.quota, "a", 0.0, ("7f",))
     assert ruled(limit, {}).charges == ()
     bias = {"openness": {"logit_bias": {"at_most": 5, "distinct_a_day": 30}}}
     (charge,) = ruled(bias, {"request.bias_tokens": ["1", "2"], "request.logit_bias": 2}).charges
-    assert (charge.allowance.id, charge.allowance.bound, charge.items) == ("it:bias", Cap(30, 86_400), ("1", "2"))
+    assert (charge.quota.id, charge.quota.bound, charge.items) == ("it:bias", Cap(30, 86_400), ("1", "2"))
 
 
 # ---- borders
