@@ -91,6 +91,12 @@ def counters_denied(quota: Quota, amount: float) -> Exceeded:
     return denied
 
 
+@pytest.mark.parametrize(("of", "reason"), [("requests", "rate_limited"), ("spend", "spend_exceeded")])
+def test_what_is_exceeded_says_how_it_is_refused(of: Measure, reason: str) -> None:
+    refusal = counters_denied(cap(of=of), 6.0).refusal
+    assert (refusal.status, refusal.reason.value, refusal.by) == (429, reason, "cap")
+
+
 def test_subjects_and_limits_do_not_share() -> None:
     counters = Counters(Hands())
     passed(counters, pace(), 5)

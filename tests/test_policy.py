@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,6 +162,44 @@ def test_contradictions_are_found() -> None:
 def test_no_unknown_key_is_passed_over(key: str) -> None:
     if key not in {"schema", "name", "mode", "on_outage", "steps", "rules", "about", "places"}:
         assert fields(**{key: 1})[key].startswith("no such field")
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**20) | st.floats() | st.text("abct[].>&|! '\"1=\n", max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["of", "then", "x", "id"]), inner),
+    max_leaves=6,
+)
+
+
+def paths(content: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # noqa: ANN401  YAML
+    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    return [above, *(path for key, value in inner for path in paths(value, (*above, key)))]
+
+
+STRICT = resources.files("stillwatch").joinpath("policies", "strict.yaml").read_text(encoding="utf-8")
+PLACES_IN_STRICT = paths(yaml.safe_load(STRICT))[1:]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(PLACES_IN_STRICT), ANYTHING)
+def test_whatever_stands_in_a_policy_it_loads_or_every_fault_has_its_place(path: tuple[Any, ...], put: object) -> None:
+    content = yaml.safe_load(STRICT)
+    inner = content
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = put
+    text = yaml.safe_dump(content, sort_keys=False)
+    lines = text.split("\n")
+    try:
+        parse_policy(text, where="policy.yaml")
+    except PolicyError as error:
+        found = error.faults
+    else:
+        return
+    assert found
+    for fault in found:
+        assert 1 <= fault.line <= len(lines)
+        assert 1 <= fault.column <= len(lines[fault.line - 1]) + 1
 
 
 # ---- versions

@@ -37,6 +37,9 @@ def decide(policy: Policy, facts: FactSource) -> Ruling:
     Returns:
         The ruling; it describes, and nothing has been done.
 
+    Raises:
+        Exception: whatever looking up a fact raises; `rule_in_outage` says what is done then.
+
     """
     values: dict[str, FactValue] = {}
     policy.read(facts, values)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 
 from stillwatch.decisions.limit import DISTINCT, Cap, Pace, Quota
+from stillwatch.decisions.refusal import SHAPES, Refusal, RefusalReason
 from stillwatch.errors import CountersError
 from stillwatch.guard.clock import SteadyTime, SystemClock
 from stillwatch.guard.tally import NEVER, CapTally, DistinctTally, PaceTally, digest_of, window_end, window_of
@@ -60,6 +61,12 @@ class Exceeded:
     quota: Quota
     subject: str
     retry_after: float | None
+
+    @property
+    def refusal(self) -> Refusal:
+        """How the request is refused."""
+        reason = RefusalReason.SPEND_EXCEEDED if self.quota.of == "spend" else RefusalReason.RATE_LIMITED
+        return Refusal(reason, SHAPES[reason].message, self.quota.id)
 
 
 class _Held(NamedTuple):
