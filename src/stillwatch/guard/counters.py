@@ -93,7 +93,7 @@ class Counters:
 
     Args:
         clock: this machine's, if None.
-        most: tallies and distinct things that are remembered at most; a tally takes some 300 bytes, a thing some 70.
+        most: tallies and distinct things that are remembered at most; a tally takes some 420 bytes, a thing some 80.
         hold: seconds after which an estimate that nobody settled counts as used.
         state: what to go on from. Time that passed since then counts as the wall clock shows it; if that shows an
             earlier time, none has passed.
