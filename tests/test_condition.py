@@ -64,6 +64,21 @@ def test_only_facts_that_a_condition_speaks_of_are_named() -> None:
     assert Cel().compiled(conditions, KINDS).names == {"account.tier", "owner.shares"}
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "request.n > 1 // don't\n && account.tier == 'x'",
+        "request.n > 1 && r'\\d' != account.tier && 'request.model' != ''",
+        'request.n > 1 && """a"b \\""" request.model""" != account.tier',
+        "request.n > 1 && 'it\\'s request.model' != account.tier",
+        "request\n . n > 1 && ''' ' request.model ''' != account.tier",
+    ],
+)
+def test_no_quote_hides_a_fact(condition: str) -> None:
+    assert Cel().faults(condition, KINDS) == ()
+    assert Cel().compiled([condition], KINDS).names == {"request.n", "account.tier"}
+
+
 def test_lists_and_maps_are_asked() -> None:
     conditions = ["'7' in request.bias_tokens", "owner.shares.exists(c, owner.shares[c] >= 0.5)", "request.n in [1, 2]"]
     assert fired(conditions) == Fired((2,), ())

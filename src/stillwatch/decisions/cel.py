@@ -10,6 +10,7 @@ The language: https://github.com/google/cel-spec. It has no loops but over given
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -39,8 +40,12 @@ _KINDS: Mapping[object, Any] = {
 _NOTHING: Mapping[object, object] = {bool: False, int: 0, float: 0.0, str: "", STRINGS: [], SHARES: {}}
 _ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*?)(?=\n \||\nERROR|\s*\[INVALID_ARGUMENT\]|\Z)", re.DOTALL)
 _UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
-_STRING = re.compile(r"""[rRbB]{0,2}("{3}.*?"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""", re.DOTALL)
-_COMMENT = re.compile(r"//[^\n]*")
+_NO_NAMES = re.compile(  # comments, raw strings and other strings
+    r"""//[^\n]*
+    |(?:[bB]?[rR]|[rR][bB])(?:"{3}.*?"{3}|'{3}.*?'{3}|"[^"]*"|'[^']*')
+    |(?:"{3}(?:\\.|.)*?"{3}|'{3}(?:\\.|.)*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""",
+    re.DOTALL | re.VERBOSE,
+)
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)*")
 
 
@@ -176,12 +181,19 @@ def _sum(terms: Sequence[str]) -> str:
     return f"({_sum(terms[:half])} + {_sum(terms[half:])})"
 
 
-def _names(condition: str, kinds: Mapping[str, object]) -> Iterator[str]:
-    """Find the facts that a condition may speak of: never too few, now and then one too many."""
-    bare = _COMMENT.sub(" ", _STRING.sub(" ", condition))
-    for found in _NAME.findall(bare):
-        parts = re.split(r"\s*\.\s*", found)
-        yield from (name for end in range(1, len(parts) + 1) if (name := ".".join(parts[:end])) in kinds)
+def _names(condition: str, kinds: Mapping[str, object]) -> Mapping[str, object]:
+    """Find the facts that a condition speaks of: never too few, now and then one too many."""
+    found = {
+        name: kinds[name]
+        for written in _NAME.findall(_NO_NAMES.sub(" ", condition))
+        for name in itertools.accumulate(re.split(r"\s*\.\s*", written), "{}.{}".format)
+        if name in kinds
+    }
+    try:
+        environment(found).compile(condition)
+    except RuntimeError:  # it speaks of others still
+        return kinds
+    return found
 
 
 def _faults(message: str, condition: str, kinds: Mapping[str, object]) -> Iterator[Fault]:
