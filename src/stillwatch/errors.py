@@ -2,7 +2,10 @@
 
     StillwatchError
     |- UsageError            what was asked for cannot be done as asked (exit code 2)
+    |  |- YamlError          a text is no YAML: carries line and column where known
     |  |- ScenarioError      a scenario file of `simulate` says something wrong
+    |  |- PolicyError        a policy says something wrong: carries every fault with line, column and field
+    |  |- FactsError         facts to try a policy on that have no such name or are of the wrong kind
     |  |- UnknownNameError   no campaign or account of that name in the findings
     |  `- NoExamplesError    no example prompts to show: other logs, another key, or logs without prompts
     |- InputError            what was given cannot be read (exit code 3)
@@ -10,13 +13,20 @@
     |  |- DialectError       no dialect fits the file, or the named one does not
     |  |- FindingsError      a findings file that is not `stillwatch.findings/1`
     |  |- BaselineError      a baseline file that is broken or of another version
-    |  `- KeyFileError       the key file is unreadable, too open or too short
+    |  |- KeyFileError       the key file is unreadable, too open or too short
+    |  |- CountersError      the state of counters is broken or of another version
+    |  `- NetworksError      a database or list of networks cannot be read: carries path and line where known
     `- OutputError           results could not be written: disk full, no permission (exit code 3)
 
 Imports nothing of stillwatch.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class StillwatchError(Exception):
@@ -31,8 +41,53 @@ class UsageError(StillwatchError):
     exit_code = 2
 
 
+class YamlError(UsageError):
+    """A text is no YAML.
+
+    Attributes:
+        reason: what is wrong.
+        line: counted from 1; None where it is not known.
+        column: of the same.
+    """
+
+    def __init__(self, reason: str, *, line: int | None = None, column: int | None = None) -> None:
+        self.reason, self.line, self.column = reason, line, column
+        super().__init__(reason if line is None else f"line {line}: {reason}")
+
+
 class ScenarioError(UsageError):
     """A scenario file says something wrong; the text names file and field."""
+
+
+class PolicyFault(NamedTuple):
+    """One thing that is wrong with a policy: where it stands, counted from 1, which field it is, and why."""
+
+    line: int
+    column: int
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        what = f"{self.field}: {self.reason}" if self.field else self.reason
+        return f"{self.line}:{self.column}: {what}"
+
+
+class PolicyError(UsageError):
+    """A policy says something wrong, or says nothing; the text has one fault a line.
+
+    Attributes:
+        where: the file, or what the policy is called.
+        faults: all of them, in the order of the text; empty where there is no text at all.
+    """
+
+    def __init__(self, where: str, faults: Iterable[PolicyFault], *, reason: str = "") -> None:
+        self.where, self.faults = where, tuple(sorted(faults))
+        lines = [f"{where}:{fault}" for fault in self.faults] or [f"{where}: {reason}"]
+        super().__init__("\n".join(lines))
+
+
+class FactsError(UsageError):
+    """Facts that a policy is tried on: no fact has that name, or its value is of the wrong kind."""
 
 
 class UnknownNameError(UsageError):
@@ -76,6 +131,24 @@ class BaselineError(InputError):
 
 class KeyFileError(InputError):
     """The key file cannot be read, is open to others, or is too short."""
+
+
+class CountersError(InputError):
+    """The state of counters is broken or of another version."""
+
+
+class NetworksError(InputError):
+    """A database or list of networks cannot be read.
+
+    Attributes:
+        reason: what is wrong.
+        path: the file.
+        line: counted from 1; None where the whole file is meant.
+    """
+
+    def __init__(self, reason: str, *, path: str, line: int | None = None) -> None:
+        self.reason, self.path, self.line = reason, path, line
+        super().__init__(f"{path}: {reason}" if line is None else f"{path}:{line}: {reason}")
 
 
 class OutputError(StillwatchError):

@@ -14,6 +14,7 @@ from stillwatch.cli.baseline import baseline
 from stillwatch.cli.demo import demo
 from stillwatch.cli.explain import explain
 from stillwatch.cli.output import say
+from stillwatch.cli.policy import policy
 from stillwatch.cli.scan import scan
 from stillwatch.cli.simulate import simulate
 from stillwatch.cli.stopped import Stopped
@@ -72,5 +73,5 @@ def commands() -> None:
     """
 
 
-for _command in (scan, explain, baseline, simulate, demo, version):
+for _command in (scan, explain, baseline, policy, simulate, demo, version):
     commands.add_command(_command)

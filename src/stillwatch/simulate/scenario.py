@@ -6,21 +6,23 @@ Every field below stands in docs/simulate.md with its default and its meaning; a
 from __future__ import annotations
 
 import difflib
-import re
-import types
-from collections.abc import Iterator, Mapping  # noqa: TC003 - msgspec reads the annotations
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
 from datetime import date  # noqa: TC003 - msgspec reads the annotations
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from stillwatch.errors import ScenarioError
+from stillwatch.errors import ScenarioError, YamlError
 from stillwatch.exchanges.schema import ACCOUNT, EXCHANGE, REQUIRED
 from stillwatch.simulate.wording import Language, load_wording
+from stillwatch.typed_yaml import Part, complaints, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SCHEMA = "stillwatch.scenario/1"
 
@@ -31,10 +33,6 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Days = Annotated[float, Meta(gt=0, le=366)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,60}$")]
 TaskKind = Literal["maths", "coding", "instructions", "questions", "tools", "safety", "documents", "customers"]
-
-
-class Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
-    """A part of a scenario: unknown keys are refused."""
 
 
 class People(Part, frozen=True):
@@ -255,22 +253,17 @@ def parse_scenario(text: str, *, where: str) -> Scenario:
 
     """
     try:
-        data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader that also refuses a key given twice
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ScenarioError(f"{where}{line}: not readable as YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-02-31
-        raise ScenarioError(f"{where}: not readable as YAML: {error}") from error
+        data = read_yaml(text).content
+    except YamlError as error:
+        line = "" if error.line is None else f":{error.line}"
+        raise ScenarioError(f"{where}{line}: {error.reason}") from error
     if not isinstance(data, dict):
         raise ScenarioError(f"{where}: a scenario is a mapping that starts with `schema: {SCHEMA}`")
     if data.get("schema") != SCHEMA:
         raise ScenarioError(f"{where}: schema: expected `{SCHEMA}`, got `{data.get('schema')}`")
-    for complaint in _unknown_keys(data, Scenario, ""):
-        raise ScenarioError(f"{where}: {complaint}")
-    try:
-        scenario = msgspec.convert(data, Scenario)
-    except msgspec.ValidationError as error:
-        raise ScenarioError(f"{where}: {_readable(str(error))}") from error
+    for wrong in complaints(data, Scenario):
+        raise ScenarioError(f"{where}: {wrong}")
+    scenario = msgspec.convert(data, Scenario)
     for complaint in _contradictions(scenario):
         raise ScenarioError(f"{where}: {complaint}")
     return scenario
@@ -280,50 +273,6 @@ def as_yaml(scenario: Scenario) -> str:
     """Write a scenario out in full, defaults included; `parse_scenario` reads it back."""
     text: str = yaml.safe_dump(msgspec.to_builtins(scenario), sort_keys=False, allow_unicode=True, width=100)
     return text
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without objects; a key that stands twice in one mapping is an error rather than a silent loss."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping, refusing keys given twice."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key `{key.value}` is given twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _unknown_keys(data: object, kind: object, path: str) -> Iterator[str]:
-    """Find keys that no field has, with the nearest field as a suggestion."""
-    if get_origin(kind) in (Union, types.UnionType):
-        kind = next((option for option in get_args(kind) if option is not type(None)), kind)
-    if get_origin(kind) is tuple and isinstance(data, list):
-        for number, item in enumerate(data):
-            yield from _unknown_keys(item, get_args(kind)[0], f"{path}[{number}]")
-    if not (isinstance(kind, type) and issubclass(kind, Part) and isinstance(data, dict)):
-        return
-    hints = get_type_hints(kind, include_extras=True)
-    fields = {item.name: hints[item.name] for item in msgspec.structs.fields(kind)}
-    for key, value in data.items():
-        inner = f"{path}.{key}" if path else str(key)
-        if key in fields:
-            yield from _unknown_keys(value, fields[key], inner)
-            continue
-        near = difflib.get_close_matches(str(key), list(fields), 1, 0.55)
-        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(fields)}"
-        yield f"{inner}: no such field; {hint}"
-
-
-def _readable(message: str) -> str:
-    """Turn msgspec's `Expected ... - at `$.a[0].b`` into `a[0].b: expected ...`."""
-    found = re.fullmatch(r"(?s)(.*?)(?: - at (?:`key` in )?`\$\.?(.*)`)?", message)
-    what, path = (found[1], found[2]) if found else (message, None)
-    missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
-    if missing:
-        return f"{path + '.' if path else ''}{missing[1]}: is missing"
-    return f"{path}: {what[:1].lower()}{what[1:]}" if path else what
 
 
 def _contradictions(scenario: Scenario) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""What is done about a request: policies, what they say of one request, and the ladder of steps. Pure."""
