@@ -31,6 +31,7 @@ ROUNDS = 8
 BINS = 8
 COMMON = 0.1  # share of the members from which a value is the cohort's rather than a few accounts' own
 IDENTITIES = ("client", "parameters", "network", "card", "mail", "organization", "system")
+OWNED = frozenset({"network", "card", "mail", "organization"})  # nobody can take these on by looking at a request
 HABITS = (
     "exchanges", "night", "sessions", "repeats", "log_output", "input", "turns", "continued", "addresses",
     "with_tools", "sweeps", "wants_reasoning", "wants_rubric", "wants_tools", "relayed", "ramp",
@@ -133,12 +134,28 @@ def belong(profiles: Profiles, accounts: NDArray[np.int32], out: NDArray[np.bool
     apart = _apart(accounts, out)
     bits, parts = _bits(profiles, accounts, kept, apart)
     for _ in range(ROUNDS):
-        now = bits >= bound
+        now = passes(profiles, bits, parts, bound)
         if (now == kept).all() or not now.any():
             break
         kept = now
         bits, parts = _bits(profiles, accounts, kept, apart)
-    return Membership(accounts, bits, parts, kept & (bits >= bound))
+    return Membership(accounts, bits, parts, kept & passes(profiles, bits, parts, bound))
+
+
+def passes(
+    profiles: Profiles, bits: NDArray[np.float64], parts: NDArray[np.float64], bound: float
+) -> NDArray[np.bool_]:
+    """Which accounts belong: enough bits, and not in spite of who they are.
+
+    Machines keep alike hours, and a template and a client can be copied from anybody. So an account is somebody else's,
+    however much its habits agree, if its identity speaks against it somewhere and not for it on the whole; or if what
+    cannot be copied (`OWNED`) speaks against it twice, and not for it.
+    """
+    identity = parts[:, : profiles.identity]
+    owned = identity[:, [name in OWNED for name in profiles.names[: profiles.identity]]]
+    contradicted = (identity.min(axis=1) <= -SHARED_CAP) & (identity.sum(axis=1) <= 0.0)
+    contradicted |= ((owned <= -SHARED_CAP).sum(axis=1) >= 2) & (owned.sum(axis=1) < 0.0)
+    return np.asarray((bits >= bound) & ~contradicted)
 
 
 def likeness(
