@@ -3,14 +3,18 @@
     StillwatchError
     |- UsageError            what was asked for cannot be done as asked (exit code 2)
     |  |- ScenarioError      a scenario file of `simulate` says something wrong
-    |  |- UnknownNameError   no campaign or account of that name in the findings
+    |  |- UnknownNameError   no campaign or account of that name in the findings, or decision in the ledger
+    |  |- LadderError        the ladder does not allow the decision, or the decision no longer stands
     |  `- NoExamplesError    no example prompts to show: other logs, another key, or logs without prompts
     |- InputError            what was given cannot be read (exit code 3)
     |  |- LogError           a log file: carries path, line and field where known
     |  |- DialectError       no dialect fits the file, or the named one does not
     |  |- FindingsError      a findings file that is not `stillwatch.findings/1`
     |  |- BaselineError      a baseline file that is broken or of another version
-    |  `- KeyFileError       the key file is unreadable, too open or too short
+    |  |- KeyFileError       the key file is unreadable, too open or too short
+    |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
+    |  |  `- NoLedgerError   there is none yet
+    |  `- ChainError         a ledger whose audit trail is not what it was
     `- OutputError           results could not be written: disk full, no permission (exit code 3)
 
 Imports nothing of stillwatch.
@@ -36,7 +40,11 @@ class ScenarioError(UsageError):
 
 
 class UnknownNameError(UsageError):
-    """No campaign or account of that name is in the findings."""
+    """No campaign or account of that name is in the findings, or no decision of that id in the ledger."""
+
+
+class LadderError(UsageError):
+    """The ladder does not allow the decision, or the decision no longer stands; the text gives every reason."""
 
 
 class NoExamplesError(UsageError):
@@ -76,6 +84,18 @@ class BaselineError(InputError):
 
 class KeyFileError(InputError):
     """The key file cannot be read, is open to others, or is too short."""
+
+
+class LedgerError(InputError):
+    """A ledger that is not there, cannot be reached or written, or is of a version that cannot be read."""
+
+
+class NoLedgerError(LedgerError):
+    """There is no ledger in this place yet."""
+
+
+class ChainError(InputError):
+    """A ledger whose audit trail is not what it was; the text names the first broken entry."""
 
 
 class OutputError(StillwatchError):

