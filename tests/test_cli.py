@@ -42,7 +42,7 @@ def found(tmp_path: Path) -> Path:
 def test_help_names_every_command() -> None:
     done = stillwatch("--help")
     assert done.returncode == 0
-    for command in ("scan", "explain", "baseline", "simulate", "demo", "version"):
+    for command in ("scan", "explain", "decide", "decisions", "ledger", "baseline", "simulate", "demo", "version"):
         assert f"\n  {command} ".encode() in done.stdout
     assert b"Exit codes: 0 done, 1 --fail-on is met, 2 wrong usage, 3 failure." in done.stdout
 
