@@ -3,11 +3,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from tests import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+settings.register_profile("tests", deadline=None)  # a machine that is shared stalls; that is no fault of the code
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

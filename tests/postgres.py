@@ -103,8 +103,11 @@ def _readable(installed: Path, copy: Path) -> Path:
     """The programs where `nobody` can read them."""
     if all(parent.stat().st_mode & 0o001 for parent in installed.resolve().parents):
         return installed
-    shutil.copytree(installed, copy)
-    return copy
+    package = installed.parent
+    libraries = package.with_name(f"{package.name}.libs")  # where a wheel keeps what its programs are linked to
+    if libraries.is_dir():
+        shutil.copytree(libraries, copy / libraries.name)
+    return shutil.copytree(installed, copy / package.name / installed.name)
 
 
 def _run(command: list[Path | str], folder: Path) -> None:

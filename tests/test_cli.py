@@ -103,7 +103,12 @@ def test_a_key_that_is_open_to_others_ends_with_3(tmp_path: Path) -> None:
 def test_versions_are_shown() -> None:
     done = stillwatch("version")
     assert done.returncode == 0
-    assert done.stdout.splitlines()[1:] == [b"reads  exchange/1", b"writes stillwatch.findings/1"]
+    assert done.stdout.splitlines()[1:] == [
+        b"reads  exchange/1",
+        b"writes stillwatch.findings/1",
+        b"writes stillwatch.decisions/1",
+        b"writes stillwatch.audit/1",
+    ]
 
 
 # ---- explain

@@ -98,8 +98,8 @@ def test_a_decisions_life(folder: Path) -> None:
     assert document(folder, "decisions", "list", "--subject", FIRST)["decisions"] == []
     everything = document(folder, "decisions", "list", "--subject", FIRST, "--all")["decisions"]
     assert [(each["id"], each["appeal"]) for each in everything] == [("d-1", "none"), ("d-515", "upheld")]
-    until = ("--until", "2999-01-01")
-    run(folder, "decisions", "allow", FIRST, "--owner", "trust", "--reason", "verified lab", *until)
+    lasts = ("--lasts", "180d")
+    run(folder, "decisions", "allow", FIRST, "--owner", "trust", "--reason", "verified lab", *lasts)
     assert "verified lab" in run(folder, "decisions", "list", "--subject", FIRST)
     shown = document(folder, "decisions", "show", "a-519")
     assert shown["allowance"]["in_force"]
@@ -135,7 +135,11 @@ def test_a_decisions_life(folder: Path) -> None:
             2,
         ),
         (("decisions", "add", "account:x", "--step", "observe", "--reason", " "), "--reason is blank", 2),
-        (("decisions", "allow", "account:x", "--owner", "o", "--reason", "r", "--until", "2020-01-01"), "is past", 2),
+        (
+            ("decisions", "allow", "account:x", "--owner", "o", "--reason", "r", "--lasts", "367d"),
+            "366 days at most",
+            2,
+        ),
         (("ledger", "verify", "--head", "12"), "'12' is no head; write it as `ledger verify` prints it", 2),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -242,8 +243,8 @@ def test_who_is_on_the_allow_list_is_never_more_than_observed(step: Step, approv
         (Step.REFUSE, {"approvals_of_many": 0}, "refuse: against many it needs no fewer approvals"),
     ],
 )
-def test_no_ladder_gives_up_what_due_process_needs(step: Step, change: dict[str, object], says: str) -> None:
-    rungs = tuple(replace(rung, **change) if rung.step is step else rung for rung in LADDER.rungs)  # type: ignore[arg-type]
+def test_no_ladder_gives_up_what_due_process_needs(step: Step, change: dict[str, Any], says: str) -> None:
+    rungs = tuple(replace(rung, **change) if rung.step is step else rung for rung in LADDER.rungs)
     with pytest.raises(ValueError, match=says):
         Ladder("other/1", rungs)
 

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -13,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.decisions import ACCOUNT, DAY, NOW, Clock, asked
+from tests.decisions import ACCOUNT, DAY, FIRM, NOW, Clock, asked
 
+import stillwatch
 from stillwatch.decisions.audit import Head, verify
 from stillwatch.decisions.book import Book
 from stillwatch.decisions.decision import Appeal, Step
 from stillwatch.decisions.subject import Subject
-from stillwatch.errors import LadderError, LedgerError, UnknownNameError, UsageError
+from stillwatch.errors import ChainError, LadderError, LedgerError, UnknownNameError, UsageError
 from stillwatch.ledger.ledger import Ledger, open_ledger
 from stillwatch.ledger.postgres import PostgresStore
 from stillwatch.ledger.sqlite import SqliteStore
@@ -27,6 +30,8 @@ from stillwatch.ledger.sqlite import SqliteStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.synchronize import Event as Signal
+
+    from tests import postgres
 
     from stillwatch.ledger.store import Store
 
@@ -115,7 +120,7 @@ def test_a_lifted_decision_no_longer_stands_and_may_be_made_anew(ledger: Ledger,
 def test_an_appeal_that_is_upheld_lifts_all_that_rests_on_the_finding(ledger: Ledger, clock: Clock) -> None:
     ledger.decide([asked(Step.OBSERVE)])
     ledger.decide([asked(Step.REFUSE, approvers=(ANN,))])
-    other = replace(asked(Step.THROTTLE).grounds, finding="c-2")  # type: ignore[type-var]
+    other = replace(FIRM, finding="c-2")
     ledger.decide([asked(Step.THROTTLE, grounds=other)], exactly=True)
     ledger.decide([asked(Step.OBSERVE, "account:other")])
     assert ledger.appeal("d-1", by="acct-1", reason="we are a lab").appeal is Appeal.OPEN
@@ -143,23 +148,24 @@ def test_an_appeal_that_is_rejected_leaves_the_decision(ledger: Ledger, clock: C
 
 def test_what_is_allowed_rests_and_stands_again_when_that_ends(ledger: Ledger, clock: Clock) -> None:
     ledger.decide([asked(Step.THROTTLE)])
-    allowed = ledger.allow(ACCOUNT, owner="trust", reason="evaluator", until=NOW + DAY)
+    allowed = ledger.allow(ACCOUNT, owner="trust", reason="evaluator", lasts=DAY)
     assert allowed.id == "a-2"
     assert in_force(ledger, clock) == []
     assert ledger.withdraw("a-2", by=ANN, reason="contract ended").withdrawn_at == NOW
     assert in_force(ledger, clock) == ["d-1"]
     with pytest.raises(LadderError, match="a-2: no longer stands"):
         ledger.withdraw("a-2", by=ANN, reason="again")
-    ledger.allow(ACCOUNT, owner="trust", reason="evaluator", until=NOW + DAY)
+    ledger.allow(ACCOUNT, owner="trust", reason="evaluator", lasts=DAY)
     clock.now += DAY
     assert in_force(ledger, clock) == ["d-1"]
-    with pytest.raises(UsageError, match="2026-07-02 12:00 UTC is past"):
-        ledger.allow(ACCOUNT, owner="trust", reason="evaluator", until=clock.now)
+    for lasts in (0 * DAY, 367 * DAY):
+        with pytest.raises(UsageError, match="an allowance lasts some time, and 366 days at most"):
+            ledger.allow(ACCOUNT, owner="trust", reason="evaluator", lasts=lasts)
 
 
 def test_whom_an_allowance_for_its_organization_protects(ledger: Ledger) -> None:
     organization = Subject.parsed("organization:lab")
-    ledger.allow(organization, owner="trust", reason="safety researchers", until=NOW + DAY)
+    ledger.allow(organization, owner="trust", reason="safety researchers", lasts=DAY)
     (outcome,) = ledger.decide([asked(Step.THROTTLE, belongs_to=(organization,))])
     assert outcome.decision is not None
     assert outcome.decision.step is Step.OBSERVE
@@ -284,8 +290,8 @@ def test_sqlite_replaces_nothing_either(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_postgres_truncates_nothing_either(postgres_server: object) -> None:
-    url = postgres_server.new_database()  # type: ignore[attr-defined]
+def test_postgres_truncates_nothing_either(postgres_server: postgres.Server) -> None:
+    url = postgres_server.new_database()
     with open_ledger(url, create=True) as ledger:
         ledger.decide([asked(Step.OBSERVE)])
         other = store(url)
@@ -314,6 +320,20 @@ def test_whoever_takes_the_guards_away_is_found_out(ledger: Ledger, place: str) 
     assert broken is not None
     assert broken.says.startswith("entries 2 to 3 are cut off")
     other.close()
+
+
+def test_a_book_with_pages_torn_out_is_refused(ledger: Ledger, place: str) -> None:
+    ledger.decide([asked(Step.OBSERVE)])
+    ledger.lift("d-1", by=ANN, reason="wrong")
+    other = store(place)
+    if "://" in place:
+        other.rows("ALTER TABLE stillwatch_audit DISABLE TRIGGER ALL")
+    else:
+        other.rows("DROP TRIGGER stillwatch_audit_delete")
+    other.rows("DELETE FROM stillwatch_audit WHERE number = 1")
+    other.close()
+    with pytest.raises(ChainError, match="the entry that made d-1 is missing; see `stillwatch ledger verify`"):
+        ledger.book()
 
 
 # ---- opening
@@ -346,10 +366,10 @@ def test_content_of_another_version_is_refused_and_named(ledger: Ledger, place: 
     else:
         other.rows("DROP TRIGGER stillwatch_audit_update")
     other.rows("UPDATE stillwatch_audit SET content = replace(content, 'stillwatch.audit/1', 'stillwatch.audit/2')")
-    with pytest.raises(LedgerError, match=r'entry 1: \$\.schema: this is "stillwatch.audit/2"'):
+    with pytest.raises(LedgerError, match=r"entry 1: \$\.schema: this is `stillwatch.audit/2`"):
         ledger.book()
     other.rows("UPDATE stillwatch_audit SET content = '{}'")
-    with pytest.raises(LedgerError, match=r'entry 1: \$\.schema: this is "none"'):
+    with pytest.raises(LedgerError, match=r"entry 1: \$\.schema: this is `none`"):
         ledger.book()
     other.rows("UPDATE stillwatch_audit SET content = '{'")
     with pytest.raises(LedgerError, match="entry 1: input data was truncated"):
@@ -370,6 +390,18 @@ def test_other_files_are_no_ledgers(tmp_path: Path) -> None:
 def test_other_urls_are_refused_without_their_secrets() -> None:
     with pytest.raises(UsageError, match=r"mysql://ann@host/db: a ledger is a file \(SQLite\) or a postgresql:// URL"):
         open_ledger("mysql://ann:secret@host/db?password=secret")
+
+
+def test_postgres_without_psycopg_says_what_to_install() -> None:
+    code = "import sys; sys.modules['psycopg'] = None; from stillwatch.ledger.ledger import open_ledger"
+    done = subprocess.run(  # noqa: S603  our own code
+        [sys.executable, "-c", f"{code}; open_ledger('postgresql://here/db')"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(stillwatch.__file__).parent.parent)},
+    )
+    assert "UsageError: a ledger in PostgreSQL needs psycopg: pip install 'stillwatch[postgres]'" in done.stderr
 
 
 def test_a_server_that_is_not_there_is_said_without_secrets(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from stillwatch.cli.ledger_options import (
     opened,
     print_json,
 )
-from stillwatch.cli.options import FILE, TIME
+from stillwatch.cli.options import FILE
 from stillwatch.cli.output import console_on, say
 from stillwatch.errors import LadderError, UnknownNameError, UsageError
 
@@ -184,13 +184,13 @@ def appeal_decision(*, name: str, by: str, reason: str, judgement: str | None, p
 @click.argument("subject", type=SUBJECT, metavar="KIND:NAME")
 @click.option("--owner", metavar="NAME", required=True, help="Who answers for it.")
 @REASON
-@click.option("--until", type=TIME, metavar="TIME", required=True, help="When it ends.")
+@click.option("--lasts", type=SPAN, metavar="SPAN", required=True, help="How long, e.g. 180d; a year at most.")
 @LEDGER
 @FORM
-def allow_subject(*, subject: Subject, owner: str, reason: str, until: datetime, place: str, form: str) -> None:
+def allow_subject(*, subject: Subject, owner: str, reason: str, lasts: timedelta, place: str, form: str) -> None:
     """Put a subject on the allow-list: nothing but observing is done to it, and what was decided rests."""
     with opened(place, create=True) as ledger:
-        allowance = ledger.allow(subject, owner=owner, reason=reason, until=until)
+        allowance = ledger.allow(subject, owner=owner, reason=reason, lasts=lasts)
     _print_one(allowance, form, f"{allowance.id}: {subject} is on the allow-list")
 
 
@@ -240,5 +240,7 @@ def _print_one(what: Decision | Allowance, form: str, said: str) -> None:
     if form == "json":
         print_json(decisions_v1.one(what))
     else:
-        click.echo(f"{printable(said)} (until {minute(what.expires_at)} UTC)")
+        click.echo(
+            f"{printable(said)}{f', until {minute(what.expires_at)} UTC' if what.stands(datetime.now(UTC)) else ''}"
+        )
         say(f"next: stillwatch decisions show {what.id}")

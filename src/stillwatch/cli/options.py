@@ -50,7 +50,6 @@ class _Memory(click.ParamType[int]):
         return size
 
 
-TIME: Final = _Time()
 FILE: Final = click.Path(path_type=Path)
 QUIET: Final = click.option("-q", "--quiet", is_flag=True, help="No progress, no notes, no second copy of the report.")
 KEY_FILE: Final = click.option("--key-file", type=FILE, metavar="FILE", help="Key of the marks; made on first use.")
@@ -59,8 +58,8 @@ _READING: Final = (
     click.argument("logs", nargs=-1, required=True, metavar="LOGS..."),
     click.option("--accounts", type=FILE, metavar="FILE", help="Table of accounts: sign-up, payment, tier."),
     click.option("--dialect", metavar="NAME", help="How the logs are written; recognised if not given."),
-    click.option("--since", type=TIME, metavar="TIME", help="Leave out what is earlier than this."),
-    click.option("--until", type=TIME, metavar="TIME", help="Leave out this moment and what is later."),
+    click.option("--since", type=_Time(), metavar="TIME", help="Leave out what is earlier than this."),
+    click.option("--until", type=_Time(), metavar="TIME", help="Leave out this moment and what is later."),
     click.option("--strict", is_flag=True, help="Stop at the first row that cannot be read."),
     click.option("--rejects", type=FILE, metavar="FILE", help="Write the rows that cannot be read here."),
     click.option("--limit-memory", type=_Memory(), metavar="SIZE", help="Use the disk beyond this, e.g. 2GB."),

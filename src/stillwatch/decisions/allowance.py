@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from stillwatch.decisions.subject import Subject
+
+AT_MOST: Final = timedelta(days=366)  # then somebody has to look at it again
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Allowance:
         withdrawn_at: when it was taken back, if it was.
 
     Raises:
-        ValueError: it has no owner or no reason, or its times are not in order or without a zone.
+        ValueError: it has no owner or no reason, its times are not in order or without a zone, or it lasts too long.
 
     """
 
@@ -40,7 +43,9 @@ class Allowance:
             raise ValueError(f"an allowance needs an owner and a reason: {self.id}")
         if self.made_at.tzinfo is None or self.expires_at.tzinfo is None or self.expires_at <= self.made_at:
             raise ValueError(f"an allowance ends after it begins, in times with a zone: {self.id}")
+        if self.expires_at - self.made_at > AT_MOST:
+            raise ValueError(f"an allowance lasts {AT_MOST.days} days at most: {self.id}")
 
     def stands(self, now: datetime) -> bool:
-        """Whether it holds at this moment."""
-        return self.withdrawn_at is None and self.made_at <= now < self.expires_at
+        """Whether it holds at this moment; one made by a clock that is ahead holds at once."""
+        return self.withdrawn_at is None and now < self.expires_at

@@ -14,7 +14,7 @@ from stillwatch.decisions.events import Allowed, Appealed, Decided, Event, Expir
 from stillwatch.decisions.ladder import LADDER, Ladder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from stillwatch.decisions.allowance import Allowance
@@ -60,6 +60,19 @@ class Book:
     def in_force(self, now: datetime, ladder: Ladder = LADDER) -> tuple[Decision, ...]:
         """Give every decision that holds at this moment, the earliest made first."""
         return tuple(each for subject in self._by_subject for each in self.case(subject).in_force(now, ladder))
+
+    def against(self, subjects: Collection[Subject], now: datetime, ladder: Ladder = LADDER) -> tuple[Decision, ...]:
+        """Give what holds against a request that several subjects stand behind, strongest first.
+
+        Args:
+            subjects: its account, key and organization, and the cohorts whose marks it bears; an allowance for any one
+                of them protects it.
+            now: the moment.
+            ladder: the rules that decisions decay by.
+
+        """
+        held = [each for subject in subjects for each in self.case(subject, subjects).in_force(now, ladder)]
+        return tuple(sorted(held, key=lambda each: -each.step.strength))
 
     def ended(self, now: datetime) -> tuple[Decision, ...]:
         """Give the decisions that have ended by this moment without it being written down."""

@@ -112,5 +112,5 @@ class Decision:
         return self.id.partition(".")[0]
 
     def stands(self, now: datetime) -> bool:
-        """Whether it holds at this moment."""
-        return self.lifted_at is None and self.made_at <= now < self.expires_at
+        """Whether it holds at this moment; one made by a clock that is ahead holds at once."""
+        return self.lifted_at is None and now < self.expires_at

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from stillwatch.decisions.allowance import Allowance
 from stillwatch.decisions.audit import canonical
@@ -118,7 +118,17 @@ class WireAllowance(Struct):
         )
 
 
-class WireDecided(Struct, tag="decide", tag_field="action"):
+class _Version(Struct):
+    schema: str = "none"
+
+
+class _WireEvent(Struct, tag_field="action", kw_only=True):
+    """What every event has: the version that it was written in, which is looked at once it is read."""
+
+    schema: str | UnsetType = UNSET
+
+
+class WireDecided(_WireEvent, tag="decide"):
     """A decision was made."""
 
     decision: WireDecision
@@ -128,7 +138,7 @@ class WireDecided(Struct, tag="decide", tag_field="action"):
         return Decided(self.decision.read())
 
 
-class WireLifted(Struct, tag="lift", tag_field="action"):
+class WireLifted(_WireEvent, tag="lift"):
     """A decision was taken back."""
 
     decision: str
@@ -141,7 +151,7 @@ class WireLifted(Struct, tag="lift", tag_field="action"):
         return Lifted(self.decision, self.by, self.reason, self.at)
 
 
-class WireAppealed(Struct, tag="appeal", tag_field="action"):
+class WireAppealed(_WireEvent, tag="appeal"):
     """A decision was objected to."""
 
     decision: str
@@ -154,7 +164,7 @@ class WireAppealed(Struct, tag="appeal", tag_field="action"):
         return Appealed(self.decision, self.by, self.reason, self.at)
 
 
-class WireJudged(Struct, tag="judge", tag_field="action"):
+class WireJudged(_WireEvent, tag="judge"):
     """An appeal was judged."""
 
     decision: str
@@ -168,7 +178,7 @@ class WireJudged(Struct, tag="judge", tag_field="action"):
         return Judged(self.decision, self.by, self.reason, self.upheld, self.at)
 
 
-class WireExpired(Struct, tag="expire", tag_field="action"):
+class WireExpired(_WireEvent, tag="expire"):
     """A decision ended."""
 
     decision: str
@@ -179,7 +189,7 @@ class WireExpired(Struct, tag="expire", tag_field="action"):
         return Expired(self.decision, self.at)
 
 
-class WireAllowed(Struct, tag="allow", tag_field="action"):
+class WireAllowed(_WireEvent, tag="allow"):
     """A subject was put on the allow-list."""
 
     allowance: WireAllowance
@@ -189,7 +199,7 @@ class WireAllowed(Struct, tag="allow", tag_field="action"):
         return Allowed(self.allowance.read())
 
 
-class WireWithdrawn(Struct, tag="withdraw", tag_field="action"):
+class WireWithdrawn(_WireEvent, tag="withdraw"):
     """An allowance was taken back."""
 
     allowance: str
@@ -257,13 +267,19 @@ def from_content(content: str, *, where: str) -> Event:
 
     """
     try:
-        version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("schema", msgspec.Raw(b'"none"'))
-        if bytes(version) != f'"{VERSION}"'.encode():
-            raise LedgerError(f"{where}: $.schema: this is {bytes(version).decode()}; only `{VERSION}` can be read")
         wire: WireEvent = msgspec.json.decode(content, type=WireEvent)
-        return wire.read()
+        if wire.schema == VERSION:
+            return wire.read()
+        reason = ""
     except (msgspec.DecodeError, UnicodeError, ValueError) as error:
-        raise LedgerError(f"{where}: {str(error)[:1].lower()}{str(error)[1:]}") from error
+        reason = str(error)
+    try:  # what another version wrote may well be unknown here, and that is then what is to be said
+        version = msgspec.json.decode(content, type=_Version).schema
+    except (msgspec.DecodeError, UnicodeError):
+        version = VERSION
+    if version != VERSION:
+        reason = f"$.schema: this is `{version}`; only `{VERSION}` can be read"
+    raise LedgerError(f"{where}: {reason[:1].lower()}{reason[1:]}")
 
 
 def _builtins(wire: Struct) -> dict[str, Any]:

@@ -8,23 +8,23 @@ cannot fork, and nobody decides on what was true a moment ago.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from stillwatch.decisions.allowance import Allowance
+from stillwatch.decisions.allowance import AT_MOST, Allowance
 from stillwatch.decisions.audit import Entry, Head, Verified, chained, verify
 from stillwatch.decisions.book import Book
 from stillwatch.decisions.decision import Appeal, Decision
 from stillwatch.decisions.events import Allowed, Appealed, Decided, Event, Expired, Judged, Lifted, Withdrawn
 from stillwatch.decisions.ladder import LADDER, Asked, Ladder, following, made
 from stillwatch.decisions.propose import Granted, granted
-from stillwatch.errors import LadderError, LedgerError, NoLedgerError, UnknownNameError, UsageError
+from stillwatch.errors import ChainError, LadderError, LedgerError, NoLedgerError, UnknownNameError, UsageError
 from stillwatch.exchanges.url import is_url, local_path, without_secrets
 from stillwatch.ledger.audit_v1 import action, from_content, subject_out, to_content
 from stillwatch.ledger.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -66,6 +66,11 @@ _ABOUT: Final = """
     SELECT number, at, action, about, subject, content, previous, hash FROM stillwatch_audit
     WHERE subject = (SELECT subject FROM stillwatch_audit WHERE number = ?) ORDER BY number
 """
+_OF: Final = """
+    SELECT number, at, action, about, subject, content, previous, hash FROM stillwatch_audit
+    WHERE subject IN ({}) ORDER BY number
+"""
+_AT_ONCE: Final = 500  # subjects that are read in one statement
 _BEFORE_ALL: Final = -(2**62)
 _DIGITS: Final = 18  # of a number that every database can hold
 _DECISION: Final = "d-"
@@ -187,8 +192,13 @@ class Ledger:
         return Changes(tuple(events), cursor)
 
     def book(self) -> Book:
-        """Give what all entries come to."""
-        return Book().add(self._event(entry) for entry in self.entries())
+        """Give what all entries come to.
+
+        Raises:
+            ChainError: entries are missing.
+
+        """
+        return self._booked(self.entries())
 
     def history(self, name: str) -> tuple[tuple[Entry, Event], ...]:
         """Give the entries about a decision, with what it followed from and what followed from it, or an allowance.
@@ -279,19 +289,19 @@ class Ledger:
 
         return self._change(name, judged)
 
-    def allow(self, subject: Subject, *, owner: str, reason: str, until: datetime) -> Allowance:
+    def allow(self, subject: Subject, *, owner: str, reason: str, lasts: timedelta) -> Allowance:
         """Put a subject on the allow-list.
 
         Raises:
-            UsageError: it would end before it begins.
+            UsageError: it would last no time, or too long.
 
         """
+        if not timedelta(0) < lasts <= AT_MOST:
+            raise UsageError(f"an allowance lasts some time, and {AT_MOST.days} days at most; renew it when it is due")
         with self._store.writing():
             now = self._clock()
-            if until <= now:
-                raise UsageError(f"{until:%Y-%m-%d %H:%M} UTC is past; an allowance must end later")
             name = f"{_ALLOWANCE}{self.head().number + 1}"
-            allowance = Allowance(name, subject, _said(owner), _said(reason), now, until)
+            allowance = Allowance(name, subject, _said(owner), _said(reason), now, now + lasts)
             self._append([_Act(subject, name, Allowed(allowance))])
         return allowance
 
@@ -316,8 +326,9 @@ class Ledger:
 
     def expire(self) -> tuple[tuple[Decision, Decision | None], ...]:
         """Write down which decisions have ended, and what follows each; nothing depends on how soon this is done."""
-        with self._store.writing():
-            followed, acts = self._endings(self.book(), self._clock())
+        due = {each.subject for each in self.book().ended(self._clock())}
+        with self._store.writing():  # others wait for as long as it takes to read those subjects, not all
+            followed, acts = self._endings(self._book_of(due), self._clock())
             self._append(acts)
         return followed
 
@@ -345,7 +356,25 @@ class Ledger:
         return [_entry(row) for row in self._store.rows(_ABOUT, (int(number),))]
 
     def _book_about(self, name: str) -> Book:
-        return Book().add(self._event(entry) for entry in self._about(name))
+        return self._booked(self._about(name))
+
+    def _book_of(self, subjects: Collection[Subject]) -> Book:
+        """Give the book of some subjects; what it costs depends on their history only."""
+        names = sorted(map(subject_out, subjects))
+        book = Book()
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            rows = self._store.rows(_OF.format(", ".join("?" * len(some))), some)
+            book = self._booked(map(_entry, rows), book)
+        return book
+
+    def _booked(self, entries: Iterable[Entry], book: Book | None = None) -> Book:
+        try:
+            return (book or Book()).add(self._event(entry) for entry in entries)
+        except KeyError as missing:
+            raise ChainError(
+                f"{self.place}: the entry that made {missing.args[0]} is missing; see `stillwatch ledger verify`"
+            ) from missing
 
     def _change(self, name: str, events_for: Callable[[Decision, datetime, Book], list[_Said]]) -> Decision:
         """Write events about what is left of a decision, after whatever against its subject has ended meanwhile."""
@@ -367,7 +396,8 @@ class Ledger:
         return book.add(events).decisions[standing.id]
 
     def _decided(self, asked: Sequence[Asked], *, exactly: bool) -> tuple[tuple[Outcome, ...], list[_Act]]:
-        now, book = self._clock(), self.book()
+        now = self._clock()
+        book = self._book_of({subject for each in asked for subject in (each.subject, *each.belongs_to)})
         _, acts = self._endings(book, now)
         book.add(act.event for act in acts)
         before = self.head().number
@@ -400,6 +430,7 @@ class Ledger:
     def _append(self, acts: Sequence[_Act]) -> None:
         """Chain what was done to the trail; to be called while writing."""
         head, at = self.head(), f"{self._clock().astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        entries = []
         for act in acts:
             entry = chained(
                 head,
@@ -409,8 +440,9 @@ class Ledger:
                 subject=subject_out(act.subject),
                 content=to_content(act.event),
             )
-            self._store.rows(_APPEND, astuple(entry))
+            entries.append(astuple(entry))
             head = Head(entry.number, entry.hash)
+        self._store.append(_APPEND, entries)
 
 
 @dataclass(frozen=True, slots=True)

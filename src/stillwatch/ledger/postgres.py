@@ -61,6 +61,11 @@ class PostgresStore:
             cursor = self._connection.execute(sql.replace("?", "%s").encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
+    def append(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Run a statement for each of some rows, without waiting for each."""
+        with self._told(), self._connection.cursor() as cursor:
+            cursor.executemany(sql.replace("?", "%s").encode(), rows)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction of the only writer; readers go on."""

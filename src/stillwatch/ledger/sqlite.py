@@ -66,6 +66,11 @@ class SqliteStore:
         with self._told():
             return self._connection.execute(sql, values).fetchall()
 
+    def append(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Run a statement for each of some rows."""
+        with self._told():
+            self._connection.executemany(sql, rows)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction of the only writer."""

@@ -26,6 +26,14 @@ class Store(Protocol):
 
         """
 
+    def append(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Run a statement for each of some rows; to be called while writing.
+
+        Raises:
+            LedgerError: as `rows`.
+
+        """
+
     def writing(self) -> AbstractContextManager[None]:
         """One transaction of the only writer: others wait until it ends; if it raises, nothing is written."""
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from stillwatch.decisions.decision import Appeal, Decision, Step
 from stillwatch.decisions.events import Allowed, Appealed, Decided, Expired, Judged, Lifted, Withdrawn
-from stillwatch.report.figures import count, minute, plain, printable, probability, sentence
+from stillwatch.report.figures import count, day, minute, plain, printable, probability, sentence
 from stillwatch.report.terminal import heading, indented, pairs, show
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from stillwatch.decisions.propose import Granted
 
 REASONS_SHOWN: Final = 8
+
+_FREE: Final = frozenset({"subject", "subjects", "state", "owner", "reason", "what"})
 
 _STYLE: Final = {
     Step.OBSERVE: "green",
@@ -92,13 +94,13 @@ def print_listing(
     holding = {each.id for each in in_force}
     show(console, heading("Decisions"))
     if decisions:
-        table = _table("decision", "step", "subject", "until (UTC)", "finding", "state")
+        table = _table("id", "step", "subject", "until", "finding", "state")
         for each in decisions:
             table.add_row(
                 printable(each.id),
                 Text(each.step, style=_STYLE[each.step]),
                 printable(str(each.subject)),
-                minute(each.expires_at),
+                day(each.expires_at),
                 "" if each.grounds is None else printable(each.grounds.finding),
                 _state(each, holds=each.id in holding, now=now),
             )
@@ -108,15 +110,15 @@ def print_listing(
     if allowances:
         show(console, Text())
         show(console, heading("Allow-list"))
-        table = _table("allowance", "subject", "until (UTC)", "owner", "reason", "state")
+        table = _table("id", "subject", "until", "state", "owner", "reason")
         for allowed in allowances:
             table.add_row(
                 printable(allowed.id),
                 printable(str(allowed.subject)),
-                minute(allowed.expires_at),
+                day(allowed.expires_at),
+                _allowance_state(allowed, now),
                 printable(allowed.owner),
                 printable(allowed.reason),
-                _allowance_state(allowed, now),
             )
         show(console, indented(table))
 
@@ -220,7 +222,11 @@ def _decision_rows(decision: Decision, *, holds: bool, now: datetime) -> list[tu
         ("Approved", Text(", ".join(map(printable, decision.approvers)) or "by the rules alone")),
         ("From", Text(f"{minute(decision.made_at)} UTC")),
         ("Until", Text(f"{minute(decision.expires_at)} UTC")),
-        ("Appeal", Text(f"stillwatch decisions appeal {printable(decision.id)} --by NAME --reason WHY")),
+        *(
+            [("Appeal", Text(f"stillwatch decisions appeal {printable(decision.id)} --by NAME --reason WHY"))]
+            if holds
+            else []
+        ),
     ]
 
 
@@ -247,5 +253,6 @@ def _told(event: Event) -> Text:
 def _table(*names: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for name in names:
-        table.add_column(name, overflow="fold")
+        free = name in _FREE  # names and words may be broken where they are too long; what is short may not
+        table.add_column(name, overflow="fold", no_wrap=not free)
     return table
