@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from stillwatch.decisions.decision import Grounds, KeyedMark, Step
+from stillwatch.decisions.decision import Grounds, KeyedMark
 from stillwatch.decisions.ladder import Asked
+from stillwatch.decisions.step import Step
 from stillwatch.decisions.subject import Subject
 from stillwatch.verdicts.evidence import Verdict
 

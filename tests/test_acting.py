@@ -11,8 +11,8 @@ from pathlib import Path
 from tests.documents import ROOT, Shell, blocks
 
 import stillwatch
-from stillwatch.decisions.decision import Step
 from stillwatch.decisions.ladder import LADDER, Rung
+from stillwatch.decisions.step import Step
 
 PAGE = ROOT / "docs" / "acting.md"
 DOES = {

@@ -11,9 +11,10 @@ from tests.decisions import ACCOUNT, DAY, NOW, asked
 from tests.strategies import names, times
 
 from stillwatch.decisions.allowance import Allowance
-from stillwatch.decisions.decision import Appeal, Decision, Grounds, KeyedMark, Step
+from stillwatch.decisions.decision import Appeal, Decision, Grounds, KeyedMark
 from stillwatch.decisions.events import Allowed, Appealed, Decided, Event, Expired, Judged, Lifted, Withdrawn
 from stillwatch.decisions.ladder import made
+from stillwatch.decisions.step import Step
 from stillwatch.decisions.subject import Subject, SubjectKind
 from stillwatch.errors import LedgerError
 from stillwatch.ledger.audit_v1 import action, from_content, to_content

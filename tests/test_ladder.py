@@ -13,8 +13,9 @@ from tests.decisions import ACCOUNT, DAY, FIRM, NOW, asked
 
 from stillwatch.decisions.allowance import Allowance
 from stillwatch.decisions.case import Case
-from stillwatch.decisions.decision import Appeal, Decision, Step
+from stillwatch.decisions.decision import Appeal, Decision
 from stillwatch.decisions.ladder import ALTERS, LADDER, Asked, Ladder, decayed, following, made, may
+from stillwatch.decisions.step import Step
 from stillwatch.decisions.subject import Subject
 from stillwatch.verdicts.evidence import Verdict
 
@@ -202,7 +203,7 @@ def test_time_only_makes_milder(decision: Decision, one: datetime, other: dateti
         assert after is None
     else:
         assert before.stands(earlier)
-        assert after is None or after.step.strength <= before.step.strength
+        assert after is None or after.step.height <= before.step.height
         assert decayed(before, later) == after  # in one go or in two
 
 

@@ -20,7 +20,8 @@ from tests.decisions import ACCOUNT, DAY, FIRM, NOW, Clock, asked
 import stillwatch
 from stillwatch.decisions.audit import Head, verify
 from stillwatch.decisions.book import Book
-from stillwatch.decisions.decision import Appeal, Step
+from stillwatch.decisions.decision import Appeal
+from stillwatch.decisions.step import Step
 from stillwatch.decisions.subject import Subject
 from stillwatch.errors import ChainError, LadderError, LedgerError, UnknownNameError, UsageError
 from stillwatch.ledger.ledger import Ledger, open_ledger

@@ -10,10 +10,10 @@ from tests.strategies import finding, sample
 from stillwatch.decisions.allowance import Allowance
 from stillwatch.decisions.book import Book
 from stillwatch.decisions.case import Case
-from stillwatch.decisions.decision import Step
 from stillwatch.decisions.events import Allowed, Decided, Event
 from stillwatch.decisions.ladder import Asked, made, may
-from stillwatch.decisions.propose import OBSERVE, Rule, asked_of, granted, up_to
+from stillwatch.decisions.propose import OBSERVE, Chooser, asked_of, granted, up_to
+from stillwatch.decisions.step import Step
 from stillwatch.decisions.subject import Subject, SubjectKind
 from stillwatch.report.findings_v1 import finding_digest, from_json, to_json
 from stillwatch.verdicts.evidence import Finding, Verdict
@@ -23,7 +23,7 @@ def digest(finding: Finding) -> str:
     return f"digest of {finding.id}"
 
 
-# ---- what a rule asks for
+# ---- what a chooser asks for
 
 
 def test_everybody_in_a_campaign_is_asked_about_and_nobody_who_is_cleared() -> None:
@@ -43,9 +43,9 @@ def test_a_cohort_is_one_subject_that_its_accounts_belong_to() -> None:
     assert [str(each) for each in wanted.belongs_to] == [f"account:acct-d2000{n}" for n in range(3)]
 
 
-def test_a_rule_may_look_at_anything_in_a_finding() -> None:
-    rule = Rule("mine/3", lambda each: Step.REFUSE if each.bits > 30 else None)
-    wanted = asked_of([finding(bits=31), finding("c-2", bits=29)], rule, digest=digest)
+def test_a_chooser_may_look_at_anything_in_a_finding() -> None:
+    chooser = Chooser("mine/3", lambda each: Step.REFUSE if each.bits > 30 else None)
+    wanted = asked_of([finding(bits=31), finding("c-2", bits=29)], chooser, digest=digest)
     assert {(each.grounds.finding, each.step, each.policy) for each in wanted if each.grounds} == {
         ("c-7f3a90d2", Step.REFUSE, "mine/3")
     }
@@ -87,7 +87,7 @@ cases = st.lists(steps, unique=True, max_size=3).map(
 def test_what_is_granted_is_allowed_and_no_stronger_than_asked(each: Asked, case: Case) -> None:
     grant = granted(each, case, now=NOW)
     if grant.step is not None:
-        assert grant.step.strength <= each.step.strength
+        assert grant.step.height <= each.step.height
         assert may(replace(each, step=grant.step), case, now=NOW) == ()
         assert bool(grant.why_not) == (grant.step is not each.step)
         assert grant.stands is None

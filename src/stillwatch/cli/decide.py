@@ -48,21 +48,23 @@ def decide(
     """
     findings = findings_in(findings_file)
 
-    from stillwatch.decisions.decision import Step
     from stillwatch.decisions.propose import asked_of, up_to
+    from stillwatch.decisions.step import Step
     from stillwatch.ledger import decisions_v1
     from stillwatch.report.decisions import print_outcomes
     from stillwatch.report.findings_v1 import finding_digest
 
-    rule = up_to(Step(step))
-    asked = asked_of(findings.campaigns, rule, digest=finding_digest, approvers=approvers, cohorts=cohorts, lasts=lasts)
+    chooser = up_to(Step(step))
+    asked = asked_of(
+        findings.campaigns, chooser, digest=finding_digest, approvers=approvers, cohorts=cohorts, lasts=lasts
+    )
     with _rehearsing(place) if dry_run else opened(place, create=True) as ledger:
         found = ledger.decide(asked, dry_run=dry_run)
     if form == "json":
         print_json(decisions_v1.outcomes(found, dry_run=dry_run))
         return
     made = [(each.granted, each.decision) for each in found]
-    print_outcomes(made, console_on(sys.stdout), ledger=ledger.place, policy=rule.version, dry_run=dry_run)
+    print_outcomes(made, console_on(sys.stdout), ledger=ledger.place, policy=chooser.version, dry_run=dry_run)
     if any(each.decision for each in found) and not dry_run:
         say("next: stillwatch decisions list")
 

@@ -119,8 +119,8 @@ def add_decision(
     Without findings an operator may go as far as throttle. With findings, the subject must be an account in one of
     them, or one of the cohorts.
     """
-    from stillwatch.decisions.decision import Step
     from stillwatch.decisions.ladder import LADDER, Asked
+    from stillwatch.decisions.step import Step
 
     asked = Asked(subject, Step(step), reason, None, (), LADDER.version, approvers, lasts)
     if findings_file is not None:
@@ -217,13 +217,13 @@ def _grounded(asked: Asked, path: Path) -> Asked:
     """Give what is asked with the grounds of the strongest finding that its subject is in."""
     from dataclasses import replace
 
-    from stillwatch.decisions.propose import Rule, asked_of
+    from stillwatch.decisions.propose import Chooser, asked_of
     from stillwatch.decisions.subject import SubjectKind
     from stillwatch.report.findings_v1 import finding_digest
 
     everything = asked_of(
         findings_in(path).campaigns,
-        Rule(asked.policy, lambda _: asked.step),
+        Chooser(asked.policy, lambda _: asked.step),
         digest=finding_digest,
         cohorts=asked.subject.kind is SubjectKind.COHORT,
     )

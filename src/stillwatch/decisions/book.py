@@ -72,7 +72,7 @@ class Book:
 
         """
         held = [each for subject in subjects for each in self.case(subject, subjects).in_force(now, ladder)]
-        return tuple(sorted(held, key=lambda each: -each.step.strength))
+        return tuple(sorted(held, key=lambda each: -each.step.height))
 
     def ended(self, now: datetime) -> tuple[Decision, ...]:
         """Give the decisions that have ended by this moment without it being written down."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stillwatch.decisions.decision import Appeal, Step
+from stillwatch.decisions.decision import Appeal
 from stillwatch.decisions.ladder import LADDER, Ladder, decayed
+from stillwatch.decisions.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +40,7 @@ class Case:
         left = (decayed(each, now, ladder) for each in self.decisions)
         spared = bool(self.protecting(now))
         held = (each for each in left if each is not None and not (spared and each.step is not Step.OBSERVE))
-        return tuple(sorted(held, key=lambda each: -each.step.strength))
+        return tuple(sorted(held, key=lambda each: -each.step.height))
 
     def protecting(self, now: datetime) -> tuple[Allowance, ...]:
         """Give the allowances that hold at this moment."""

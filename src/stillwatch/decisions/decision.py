@@ -1,4 +1,4 @@
-"""What is decided about a subject, as frozen types: steps, grounds, decisions. Pure; touches nothing.
+"""What is decided about a subject, as frozen types: grounds, decisions. Pure; touches nothing.
 
 No reason and no end, no decision: `Decision` refuses to be made without them.
 """
@@ -12,24 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from stillwatch.decisions.step import Step
     from stillwatch.decisions.subject import Subject
     from stillwatch.verdicts.evidence import Verdict
-
-
-class Step(StrEnum):
-    """What is done to a subject, mildest first."""
-
-    OBSERVE = "observe"  # nothing changes; it is looked at
-    VERIFY = "verify"  # it is asked who it is
-    THROTTLE = "throttle"  # it is answered more slowly
-    NARROW = "narrow"  # its answers show less: no probabilities, no reasoning, fewer samples
-    DYE = "dye"  # its answers bear a keyed mark, to be found in a suspect model
-    REFUSE = "refuse"  # it is not answered
-
-    @property
-    def strength(self) -> int:
-        """Its place in the order, from 0."""
-        return tuple(Step).index(self)
 
 
 class Appeal(StrEnum):

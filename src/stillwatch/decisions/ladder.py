@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from stillwatch.decisions.decision import Appeal, Decision, Grounds, KeyedMark, Step
+from stillwatch.decisions.decision import Appeal, Decision, Grounds, KeyedMark
+from stillwatch.decisions.step import Step
 from stillwatch.decisions.subject import MANY, Subject
 from stillwatch.verdicts.evidence import Verdict
 
@@ -88,9 +89,9 @@ class Ladder:
         for rung in self.rungs:
             if not timedelta(0) < rung.lasts <= rung.at_most:
                 raise ValueError(f"{rung.step}: lasts some time, and no longer than at most")
-            if rung.then is not None and rung.then.strength >= rung.step.strength:
+            if rung.then is not None and rung.then.height >= rung.step.height:
                 raise ValueError(f"{rung.step}: decays to something milder, not to {rung.then}")
-            if any(step.strength >= rung.step.strength for step in rung.after):
+            if any(step.height >= rung.step.height for step in rung.after):
                 raise ValueError(f"{rung.step}: follows milder steps only")
             if rung.approvals_of_many < rung.approvals:
                 raise ValueError(f"{rung.step}: against many it needs no fewer approvals than against one")
@@ -100,7 +101,7 @@ class Ladder:
                 raise ValueError(f"{rung.step}: needs a campaign, an operator, and a milder step before it")
 
     def __getitem__(self, step: Step) -> Rung:
-        return self.rungs[step.strength]
+        return self.rungs[step.height]
 
 
 _CAMPAIGN: Final = frozenset({Verdict.CAMPAIGN})

@@ -1,8 +1,8 @@
-"""From findings to decisions: who is asked about, which step a rule chooses, and what the ladder grants. Pure.
+"""From findings to decisions: who is asked about, which step a chooser picks, and what the ladder grants. Pure.
 
-    findings -> (rule) what is asked -> (ladder, allow-list, what stands) what is granted -> the ledger
+    findings -> (chooser) what is asked -> (ladder, allow-list, what stands) what is granted -> the ledger
 
-A rule looks at findings only and may ask for anything; the ladder has the last word.
+A chooser looks at findings only and may ask for anything; the ladder has the last word.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from stillwatch.decisions.decision import Grounds, KeyedMark, Step
+from stillwatch.decisions.decision import Grounds, KeyedMark
 from stillwatch.decisions.ladder import LADDER, Asked, Ladder, may
+from stillwatch.decisions.step import Step
 from stillwatch.decisions.subject import Subject, SubjectKind
 from stillwatch.verdicts.evidence import Finding, Verdict
 
@@ -28,20 +29,20 @@ Choose: TypeAlias = Callable[[Finding], Step | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Chooser:
     """How steps are chosen, and the version that decisions name."""
 
     version: str
     choose: Choose
 
 
-def up_to(step: Step, ladder: Ladder = LADDER) -> Rule:
+def up_to(step: Step, ladder: Ladder = LADDER) -> Chooser:
     """Ask for this step against campaigns, for observing what is watched, and for nothing against who is cleared."""
 
     def choose(finding: Finding) -> Step | None:
         return {Verdict.CAMPAIGN: step, Verdict.WATCH: Step.OBSERVE, Verdict.CLEARED: None}[finding.verdict]
 
-    return Rule(f"{ladder.version} up to {step}", choose)
+    return Chooser(f"{ladder.version} up to {step}", choose)
 
 
 OBSERVE: Final = up_to(Step.OBSERVE)  # what is done unless somebody asks for more
@@ -67,18 +68,18 @@ class Granted:
 
 def asked_of(
     findings: Iterable[Finding],
-    rule: Rule,
+    chooser: Chooser,
     *,
     digest: Callable[[Finding], str],
     approvers: tuple[str, ...] = (),
     cohorts: bool = False,
     lasts: timedelta | None = None,
 ) -> tuple[Asked, ...]:
-    """Give what a rule asks for, finding by finding, account by account.
+    """Give what a chooser asks for, finding by finding, account by account.
 
     Args:
         findings: what a scan found.
-        rule: which step each calls for.
+        chooser: which step each calls for.
         digest: SHA-256 of a finding's canonical form.
         approvers: operators who approve all of it.
         cohorts: ask for one step against each cohort rather than one against each account.
@@ -87,7 +88,7 @@ def asked_of(
     """
     asked: list[Asked] = []
     for finding in findings:
-        step = rule.choose(finding)
+        step = chooser.choose(finding)
         if step is None:
             continue
         grounds = Grounds(finding.id, digest(finding), finding.verdict, finding.bits, finding.q_value, 1.0)
@@ -97,7 +98,7 @@ def asked_of(
             finding.reason or f"{finding.verdict} {finding.id}",
             grounds,
             tuple(KeyedMark(each.family, each.mark) for each in finding.marks),
-            rule.version,
+            chooser.version,
             approvers,
             lasts,
         )
@@ -132,7 +133,7 @@ def granted(asked: Asked, case: Case, *, now: datetime, ladder: Ladder = LADDER,
     strongest = next(iter(case.in_force(now, ladder)), None)
     step: Step | None = asked.step
     while step is not None:
-        if strongest is not None and strongest.step.strength >= step.strength:
+        if strongest is not None and strongest.step.height >= step.height:
             return Granted(asked, None, why_not, strongest)
         milder = asked if step is asked.step else replace(asked, step=step, lasts=None)
         against = may(milder, case, now=now, ladder=ladder)

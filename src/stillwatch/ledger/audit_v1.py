@@ -14,8 +14,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from stillwatch.decisions.allowance import Allowance
 from stillwatch.decisions.audit import canonical
-from stillwatch.decisions.decision import Appeal, Decision, Grounds, KeyedMark, Step
+from stillwatch.decisions.decision import Appeal, Decision, Grounds, KeyedMark
 from stillwatch.decisions.events import Allowed, Appealed, Decided, Event, Expired, Judged, Lifted, Withdrawn
+from stillwatch.decisions.step import Step  # noqa: TC001  the format is read from the fields' types
 from stillwatch.decisions.subject import Subject, SubjectKind
 from stillwatch.errors import LedgerError
 from stillwatch.verdicts.evidence import Verdict  # noqa: TC001  the format is read from the fields' types

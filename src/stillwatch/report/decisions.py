@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from stillwatch.decisions.decision import Appeal, Decision, Step
+from stillwatch.decisions.decision import Appeal, Decision
 from stillwatch.decisions.events import Allowed, Appealed, Decided, Expired, Judged, Lifted, Withdrawn
+from stillwatch.decisions.step import Step
 from stillwatch.report.figures import count, day, minute, plain, printable, probability, sentence
 from stillwatch.report.terminal import heading, indented, pairs, show
 
@@ -159,7 +160,7 @@ def print_ended(ended: Sequence[tuple[Decision, Decision | None]], console: Cons
 
 
 def _in_order(steps: Iterable[Step]) -> list[Step]:
-    return sorted(steps, key=lambda step: step.strength)
+    return sorted(steps, key=lambda step: step.height)
 
 
 def _made(made: Sequence[Decision]) -> Table:
