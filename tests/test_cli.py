@@ -42,7 +42,18 @@ def found(tmp_path: Path) -> Path:
 def test_help_names_every_command() -> None:
     done = stillwatch("--help")
     assert done.returncode == 0
-    for command in ("scan", "explain", "baseline", "policy", "simulate", "demo", "version"):
+    for command in (
+        "scan",
+        "explain",
+        "decide",
+        "decisions",
+        "ledger",
+        "baseline",
+        "policy",
+        "simulate",
+        "demo",
+        "version",
+    ):
         assert f"\n  {command} ".encode() in done.stdout
     assert b"Exit codes: 0 done, 1 --fail-on is met, 2 wrong usage, 3 failure." in done.stdout
 
@@ -105,7 +116,12 @@ def test_a_key_that_is_open_to_others_ends_with_3(tmp_path: Path) -> None:
 def test_versions_are_shown() -> None:
     done = stillwatch("version")
     assert done.returncode == 0
-    assert done.stdout.splitlines()[1:] == [b"reads  exchange/1", b"writes stillwatch.findings/1"]
+    assert done.stdout.splitlines()[1:] == [
+        b"reads  exchange/1",
+        b"writes stillwatch.findings/1",
+        b"writes stillwatch.decisions/1",
+        b"writes stillwatch.audit/1",
+    ]
 
 
 # ---- explain

@@ -6,7 +6,8 @@
     |  |- ScenarioError      a scenario file of `simulate` says something wrong
     |  |- PolicyError        a policy says something wrong: carries every fault with line, column and field
     |  |- FactsError         facts to try a policy on that have no such name or are of the wrong kind
-    |  |- UnknownNameError   no campaign or account of that name in the findings
+    |  |- UnknownNameError   no campaign or account of that name in the findings, or decision in the ledger
+    |  |- LadderError        the ladder does not allow the decision, or the decision no longer stands
     |  `- NoExamplesError    no example prompts to show: other logs, another key, or logs without prompts
     |- InputError            what was given cannot be read (exit code 3)
     |  |- LogError           a log file: carries path, line and field where known
@@ -15,7 +16,10 @@
     |  |- BaselineError      a baseline file that is broken or of another version
     |  |- KeyFileError       the key file is unreadable, too open or too short
     |  |- CountersError      the state of counters is broken or of another version
-    |  `- NetworksError      a database or list of networks cannot be read: carries path and line where known
+    |  |- NetworksError      a database or list of networks cannot be read: carries path and line where known
+    |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
+    |  |  `- NoLedgerError   there is none yet
+    |  `- ChainError         a ledger whose audit trail is not what it was
     `- OutputError           results could not be written: disk full, no permission (exit code 3)
 
 Imports nothing of stillwatch.
@@ -91,7 +95,11 @@ class FactsError(UsageError):
 
 
 class UnknownNameError(UsageError):
-    """No campaign or account of that name is in the findings."""
+    """No campaign or account of that name is in the findings, or no decision of that id in the ledger."""
+
+
+class LadderError(UsageError):
+    """The ladder does not allow the decision, or the decision no longer stands; the text gives every reason."""
 
 
 class NoExamplesError(UsageError):
@@ -149,6 +157,18 @@ class NetworksError(InputError):
     def __init__(self, reason: str, *, path: str, line: int | None = None) -> None:
         self.reason, self.path, self.line = reason, path, line
         super().__init__(f"{path}: {reason}" if line is None else f"{path}:{line}: {reason}")
+
+
+class LedgerError(InputError):
+    """A ledger that is not there, cannot be reached or written, or is of a version that cannot be read."""
+
+
+class NoLedgerError(LedgerError):
+    """There is no ledger in this place yet."""
+
+
+class ChainError(InputError):
+    """A ledger whose audit trail is not what it was; the text names the first broken entry."""
 
 
 class OutputError(StillwatchError):

@@ -11,8 +11,11 @@ from typing import Any, Final
 import click
 
 from stillwatch.cli.baseline import baseline
+from stillwatch.cli.decide import decide
+from stillwatch.cli.decisions import decisions
 from stillwatch.cli.demo import demo
 from stillwatch.cli.explain import explain
+from stillwatch.cli.ledger import ledger
 from stillwatch.cli.output import say
 from stillwatch.cli.policy import policy
 from stillwatch.cli.scan import scan
@@ -73,5 +76,5 @@ def commands() -> None:
     """
 
 
-for _command in (scan, explain, baseline, policy, simulate, demo, version):
+for _command in (scan, explain, decide, decisions, ledger, baseline, policy, simulate, demo, version):
     commands.add_command(_command)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stillwatch.cli.findings_file import findings_in
 from stillwatch.cli.options import FILE
 from stillwatch.cli.output import console_on
 from stillwatch.cli.with_examples import WITH_EXAMPLES, TakesExamples
-from stillwatch.errors import FindingsError, NoExamplesError, UsageError
+from stillwatch.errors import NoExamplesError, UsageError
 from stillwatch.exchanges.source import LogSource
 
 if TYPE_CHECKING:
@@ -45,9 +46,8 @@ def explain(
         raise UsageError("--logs, --dialect and --key-file serve --with-examples, which is not given")
 
     from stillwatch.report.explain import explain as print_explanation
-    from stillwatch.report.findings_v1 import from_either
 
-    findings = from_either(_read_findings(findings_file), path=str(findings_file))
+    findings = findings_in(findings_file)
     examples = None
     if with_examples is not None:
         examples = _examples(findings, name, with_examples, LogSource(logs, dialect), key_file)
@@ -70,10 +70,3 @@ def _examples(findings: Findings, name: str, at_most: int, source: LogSource, ke
         )
     asked, account = in_question(findings, name)
     return api.examples(source, asked, key=load_or_make_key(path), at_most=at_most, account=account)
-
-
-def _read_findings(path: Path) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-    except OSError as error:
-        raise FindingsError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error

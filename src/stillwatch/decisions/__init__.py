@@ -1,1 +1,1 @@
-"""What is done about a request: policies, what they say of one request, and the ladder of steps. Pure."""
+"""Acting: decisions and the ladder that says who may take which; policies and what they say of a request. All pure."""

@@ -1,4 +1,4 @@
-"""The ladder of steps, from looking on to refusing. Pure."""
+"""The steps of the ladder, from looking on to refusing. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """What is done to an account or a cohort; each is graver than the one before it."""
+    """What is done to a subject; each is graver than the one before it."""
 
-    OBSERVE = "observe"
-    VERIFY = "verify"
-    THROTTLE = "throttle"
-    NARROW = "narrow"
-    DYE = "dye"
-    REFUSE = "refuse"
+    OBSERVE = "observe"  # nothing changes; it is looked at
+    VERIFY = "verify"  # it is asked who it is
+    THROTTLE = "throttle"  # it is answered more slowly
+    NARROW = "narrow"  # its answers show less: no probabilities, no reasoning, fewer samples
+    DYE = "dye"  # its answers bear a keyed mark, to be found in a suspect model
+    REFUSE = "refuse"  # it is not answered
 
     @property
     def height(self) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from stillwatch.decisions.audit import digest
 from stillwatch.errors import FindingsError
 from stillwatch.verdicts.evidence import (
     AccountEvidence,
@@ -243,6 +244,18 @@ def from_either(data: bytes, *, path: str) -> Findings:
     if rest.strip() or ("scan" in head and "campaigns" not in head):
         return from_json_lines(data, path=path)
     return from_json(data, path=path)
+
+
+def finding_digest(finding: Finding) -> str:
+    """Give the SHA-256 of a finding's canonical form: its JSON as written here, without examples, keys sorted.
+
+    A finding has the same digest before it is written and after it is read.
+
+    Raises:
+        ValueError: as `to_json`.
+
+    """
+    return digest(msgspec.to_builtins(_finding_out(finding, None)))
 
 
 def json_schema() -> dict[str, Any]:
