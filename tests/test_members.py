@@ -18,6 +18,7 @@ from stillwatch.cohorts.members import (
     Profiles,
     belong,
     bits_beside,
+    passes,
     profile,
 )
 from stillwatch.cohorts.survey import Surveyor
@@ -157,3 +158,31 @@ def test_one_account_alone_has_no_bits() -> None:
     membership = belong(profiles(), STREAM[:1], nobody(), BOUND)
     assert membership.bits.tolist() == [0.0]
     assert not membership.kept.any()
+
+
+def parts_of(**known: float) -> NDArray[np.float64]:
+    """One account whose habits all agree, and of whose identity this is known."""
+    names = profiles().names
+    parts = np.array([[SHARED_CAP if name in HABITS else known.get(name, 0.0) for name in names]])
+    assert parts.sum() > 5 * BOUND
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("known", "belongs"),
+    [
+        ({}, True),  # nobody tells who it is
+        ({"client": 2.0, "parameters": 2.0}, True),
+        ({"client": -3.0, "card": 2.0, "network": 2.0}, True),  # a fleet may change its clients
+        ({"client": 2.0, "parameters": 2.0, "mail": -2.5}, True),  # one odd mail domain
+        ({"client": -3.0}, False),
+        ({"client": -3.0, "parameters": 2.0}, False),
+        # a company whose template and client were copied, with a card and a network of its own
+        ({"client": 2.0, "parameters": 2.0, "network": -3.0, "card": -3.0, "organization": 2.0}, False),
+    ],
+)
+def test_habits_and_what_can_be_copied_do_not_outweigh_who_an_account_is(
+    known: dict[str, float], *, belongs: bool
+) -> None:
+    parts = parts_of(**known)
+    assert passes(profiles(), parts.sum(axis=1), parts, BOUND).tolist() == [belongs]
