@@ -30,7 +30,7 @@ START = 1_788_220_800_000_000  # 2026-09-01T00:00:00Z
 ROWS_PER_FILE = 400_000
 EXCHANGES_PER_ACCOUNT = 30
 WORDS = 40_000
-SENTENCES = 240_000
+SENTENCES_PER_EXCHANGE = 0.24  # a larger log is more of the same, not the same again
 WORDS_PER_SENTENCE = 15
 TOPICS = 400
 APPS = 300
@@ -69,9 +69,10 @@ def _joined(words: pa.Array, picks: NDArray[np.int64], each: int) -> pa.Array:
     return pc.binary_join(pa.ListArray.from_arrays(offsets, words.take(pa.array(picks))), " ")
 
 
-def _sentences(rng: np.random.Generator) -> pa.Array:
+def _sentences(rng: np.random.Generator, rows: int) -> pa.Array:
     """Draw sentences by topic: half of each one's words come from the topic's own few hundred."""
-    topic = np.repeat(np.arange(SENTENCES) * TOPICS // SENTENCES, WORDS_PER_SENTENCE)
+    each = max(600, int(rows * SENTENCES_PER_EXCHANGE) // TOPICS)
+    topic = np.repeat(np.arange(TOPICS), each * WORDS_PER_SENTENCE)
     common = np.minimum(rng.zipf(1.3, len(topic)) - 1, WORDS - 1)
     own = (topic * 9_973 + rng.integers(0, 300, len(topic))) % WORDS
     return _joined(_words(rng), np.where(rng.random(len(topic)) < 0.5, common, own), WORDS_PER_SENTENCE)
@@ -126,7 +127,7 @@ def _prompts(rng: np.random.Generator, sentences: pa.Array, templates: pa.Array,
     Sentences are of the account's own topic; a campaign asks of all topics.
     """
     n = len(who)
-    span = SENTENCES // TOPICS
+    span = len(sentences) // TOPICS
     dealt = (people.template[who] > 0) & (people.template[who] <= CAMPAIGNS)
     topic = np.where(dealt, rng.integers(0, TOPICS, n), people.topic[who])
     one, two, three = (sentences.take(pa.array(topic * span + rng.integers(0, span, n))) for _ in range(3))
@@ -182,7 +183,7 @@ def write_log(out: Path, rows: int, *, seed: int = 1) -> None:
     """Write `rows` exchanges to `out/exchanges` and their accounts to `out/accounts.parquet`."""
     rng = np.random.default_rng(seed)
     (out / "exchanges").mkdir(parents=True)
-    sentences = _sentences(rng)
+    sentences = _sentences(rng, rows)
     openings = pc.binary_join_element_wise(_joined(_words(rng), rng.integers(0, WORDS, 500 * 9), 9), ":\n\n", "")
     templates = pa.concat_arrays([pa.array([""]), openings])
     systems = pa.concat_arrays([pa.array([""]), _joined(_words(rng), rng.integers(0, WORDS, APPS * 25), 25)])
