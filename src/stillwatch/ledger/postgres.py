@@ -24,6 +24,10 @@ except ImportError as missing:
 PATIENCE: Final = 10  # seconds until a server that does not answer counts as gone
 _MAKING: Final = 0x5717_1A7C  # an advisory lock of our own, for making tables: what is not there yet cannot be locked
 
+_THERE: Final = """SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_tables WHERE tablename = 'stillwatch_ledger' AND schemaname = ANY (current_schemas(false))
+)"""
+
 
 class PostgresStore:
     """A PostgreSQL database at a URL.
@@ -83,7 +87,8 @@ class PostgresStore:
 
     def has_tables(self) -> bool:
         """Whether the ledger's tables are there."""
-        return self.rows("SELECT to_regclass('stillwatch_ledger') IS NOT NULL")[0][0] is True
+        # asked of the catalog as a table: `to_regclass` would answer from memory what was so before a wait for the lock
+        return self.rows(_THERE)[0][0] is True
 
     def make_tables(self, statements: Sequence[str]) -> None:
         """Make the tables."""
