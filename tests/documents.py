@@ -19,6 +19,21 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
+def documented_fields(page: Path) -> dict[str, dict[str, str]]:
+    """Read from a page's tables: for each part its fields, and for each field its default."""
+    parts: dict[str, dict[str, str]] = {}
+    part = ""
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if heading := re.fullmatch(r"### `(.+)`", line):
+            part = heading[1]
+            parts[part] = {}
+        elif line.startswith("## "):
+            part = ""
+        elif part and (row := re.match(r"\| `(\w+)` \| (.*?) \|", line)):
+            parts[part][row[1]] = row[2]
+    return parts
+
+
 class Shell:
     """A reader's shell: a folder, a home of its own, and `stillwatch` among the commands."""
 

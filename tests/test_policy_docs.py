@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import yaml
-from tests.documents import ROOT, Shell, blocks
+from tests.documents import ROOT, Shell, blocks, documented_fields
 from tests.policies import policy
 from tests.policy_tables import facts_table, refusals_table
 
@@ -41,21 +41,6 @@ PARTS: dict[str, Any] = {
 }
 
 
-def documented() -> dict[str, dict[str, str]]:
-    """Read from the page: for each part its fields, and for each field its default."""
-    parts: dict[str, dict[str, str]] = {}
-    part = ""
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
-        if heading := re.fullmatch(r"### `(.+)`", line):
-            part = heading[1]
-            parts[part] = {}
-        elif line.startswith("## "):
-            part = ""
-        elif part and (row := re.match(r"\| `(\w+)` \| (.*?) \|", line)):
-            parts[part][row[1]] = row[2]
-    return parts
-
-
 def between(name: str) -> str:
     found = re.search(
         rf"<!-- {name}: begin -->\n(.*?)<!-- {name}: end -->", PAGE.read_text(encoding="utf-8"), re.DOTALL
@@ -72,12 +57,12 @@ def test_every_example_loads_and_can_be_said(example: str) -> None:
 
 
 def test_every_part_is_documented_and_nothing_else() -> None:
-    assert set(documented()) == set(PARTS)
+    assert set(documented_fields(PAGE)) == set(PARTS)
 
 
 @pytest.mark.parametrize("part", sorted(PARTS))
 def test_every_field_is_documented_with_its_default_and_has_an_example(part: str) -> None:
-    said = documented()[part]
+    said = documented_fields(PAGE)[part]
     fields = {field.name: field for field in msgspec.structs.fields(PARTS[part])}
     if part == "then.refuse":
         said = {name: default for name, default in said.items() if name in fields}

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.documents import documented_fields
 
 from stillwatch.errors import ScenarioError
 from stillwatch.simulate import scenario as scenarios
@@ -166,21 +167,6 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- the page against the code
 
 
-def documented() -> dict[str, dict[str, str]]:
-    """Read from the page: for each part its fields, and for each field its default."""
-    parts: dict[str, dict[str, str]] = {}
-    part = ""
-    for line in DOCS.read_text(encoding="utf-8").splitlines():
-        if heading := re.fullmatch(r"### `(.+)`", line):
-            part = heading[1]
-            parts[part] = {}
-        elif line.startswith("## "):
-            part = ""
-        elif part and (row := re.match(r"\| `(\w+)` \| (.*?) \|", line)):
-            parts[part][row[1]] = row[2]
-    return parts
-
-
 PARTS: dict[str, Any] = {
     "scenario": scenarios.Scenario,
     "models": scenarios.Models,
@@ -191,12 +177,12 @@ PARTS: dict[str, Any] = {
 
 
 def test_every_part_is_documented_and_nothing_else() -> None:
-    assert set(documented()) == set(PARTS)
+    assert set(documented_fields(DOCS)) == set(PARTS)
 
 
 @pytest.mark.parametrize("part", sorted(PARTS))
 def test_every_field_is_documented_with_its_default(part: str) -> None:
-    said = documented()[part]
+    said = documented_fields(DOCS)[part]
     fields = {field.name: field for field in msgspec.structs.fields(PARTS[part])}
     assert list(said) == list(fields)
     for name, field in fields.items():

@@ -167,7 +167,7 @@ def fit(
     kept = np.ones(len(survey), np.bool_) if ordinary is None else ordinary
     weight = np.where(kept, survey.weight, 0.0)
     exchanges = survey.figures["exchanges"]
-    open_ = {family: np.where(explains(survey.figures, family), 0.0, weight) for family in Family}
+    open_ = dict(zip(Family, np.where(explains(survey.figures).T, 0.0, weight), strict=True))
 
     def references(signal: Signal) -> tuple[tuple[Reference, ...], tuple[Reference, ...]]:
         return (

@@ -89,22 +89,18 @@ EXPLANATIONS = (
 )
 
 
-def explains(figures: Figures, family: Family) -> NDArray[np.bool_]:
-    """Whether the evidence of a family has an innocent explanation, one a stream."""
-    fits = np.zeros(len(figures), np.bool_)
+def explains(figures: Figures) -> NDArray[np.bool_]:
+    """Whether the evidence of each family has an innocent explanation, [streams, len(Family)]."""
+    explained_by = np.zeros((len(figures), len(Family)), np.bool_)
     for explanation in EXPLANATIONS:
-        if family in explanation.families:
-            fits |= explanation.fits(figures)
-    return fits
+        families = [family in explanation.families for family in Family]
+        explained_by[:, families] |= explanation.fits(figures)[:, None]
+    return explained_by
 
 
 def explained(figures: Figures, families: NDArray[np.float64]) -> NDArray[np.float64]:
     """Bits by family (in the order of `Family`) after every explanation that fits has taken away what it explains."""
-    after = families.copy()
-    for column, family in enumerate(Family):
-        fits = explains(figures, family)
-        after[:, column] = np.where(fits, np.minimum(after[:, column], 0.0), after[:, column])
-    return after
+    return np.where(explains(figures), np.minimum(families, 0.0), families)
 
 
 def innocent_kind(figures: Figures) -> str:
