@@ -15,7 +15,7 @@ from tests.policy_tables import facts_table, refusals_table
 from stillwatch.decisions.action import Action, Instruct, RefuseWith, Serve
 from stillwatch.decisions.limit import AMOUNT_FACT, ITEMS_FACT, SUBJECT_FACT, Limit
 from stillwatch.decisions.openness import AtMost, Bias, Openness, Summary
-from stillwatch.decisions.policy import PlaceList, PolicyDocument, Steps, parse_policy
+from stillwatch.decisions.policy import Decide, PlaceList, PolicyDocument, Steps, parse_policy
 from stillwatch.decisions.rule import Rule
 from stillwatch.decisions.sentences import of_rule
 
@@ -26,6 +26,7 @@ PAGE = ROOT / "docs" / "policy.md"
 EXAMPLES = blocks(PAGE, "yaml")
 PARTS: dict[str, Any] = {
     "policy": PolicyDocument,
+    "decide": Decide,
     "places.NAME": PlaceList,
     "steps": Steps,
     "rules[]": Rule,

@@ -4,7 +4,9 @@
     |- UsageError            what was asked for cannot be done as asked (exit code 2)
     |  |- YamlError          a text is no YAML: carries line and column where known
     |  |- ScenarioError      a scenario file of `simulate` says something wrong
-    |  |- PolicyError        a policy says something wrong: carries every fault with line, column and field
+    |  |- DocumentError      a file that people write says something wrong: carries every fault with line, column, field
+    |  |  |- PolicyError     a policy
+    |  |  `- SettingsError   the settings of a guard
     |  |- FactsError         facts to try a policy on that have no such name or are of the wrong kind
     |  |- UnknownNameError   no campaign or account of that name in the findings, or decision in the ledger
     |  |- LadderError        the ladder does not allow the decision, or the decision no longer stands
@@ -63,8 +65,8 @@ class ScenarioError(UsageError):
     """A scenario file says something wrong; the text names file and field."""
 
 
-class PolicyFault(NamedTuple):
-    """One thing that is wrong with a policy: where it stands, counted from 1, which field it is, and why."""
+class DocumentFault(NamedTuple):
+    """One thing that is wrong with a file: where it stands, counted from 1, which field it is, and why."""
 
     line: int
     column: int
@@ -76,18 +78,26 @@ class PolicyFault(NamedTuple):
         return f"{self.line}:{self.column}: {what}"
 
 
-class PolicyError(UsageError):
-    """A policy says something wrong, or says nothing; the text has one fault a line.
+class DocumentError(UsageError):
+    """A file that people write says something wrong, or says nothing; the text has one fault a line.
 
     Attributes:
-        where: the file, or what the policy is called.
+        where: the file, or what it is called.
         faults: all of them, in the order of the text; empty where there is no text at all.
     """
 
-    def __init__(self, where: str, faults: Iterable[PolicyFault], *, reason: str = "") -> None:
+    def __init__(self, where: str, faults: Iterable[DocumentFault], *, reason: str = "") -> None:
         self.where, self.faults = where, tuple(sorted(faults))
         lines = [f"{where}:{fault}" for fault in self.faults] or [f"{where}: {reason}"]
         super().__init__("\n".join(lines))
+
+
+class PolicyError(DocumentError):
+    """A policy says something wrong, or says nothing."""
+
+
+class SettingsError(DocumentError):
+    """The settings of a guard say something wrong, or name what is not there."""
 
 
 class FactsError(UsageError):

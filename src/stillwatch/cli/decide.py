@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from stillwatch.decisions.policy import Policy
     from stillwatch.ledger.ledger import Ledger
 
 
 @click.command()
 @click.argument("findings_file", type=FILE, metavar="FINDINGS")
-@click.option("--step", type=STEPS, default="observe", show_default=True, help="Go as far as this against campaigns.")
+@click.option("--policy", "policy_source", metavar="FILE|NAME", help="Go as far as this policy says under `decide`.")
+@click.option("--step", type=STEPS, help="Go as far as this against campaigns; observe if neither is given.")
 @click.option("--cohorts", is_flag=True, help="One decision against each cohort, not one against each account.")
 @click.option("--lasts", type=SPAN, metavar="SPAN", help="How long, e.g. 7d; as long as the ladder says if not given.")
 @APPROVERS
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 def decide(
     *,
     findings_file: Path,
-    step: str,
+    policy_source: str | None,
+    step: str | None,
     cohorts: bool,
     lasts: timedelta | None,
     approvers: tuple[str, ...],
@@ -46,15 +49,17 @@ def decide(
     observed, which changes nothing for anybody. The ladder has the last word: where it does not allow the step, the
     step that it decays to is taken instead, and the reasons are given.
     """
+    if policy_source is not None and step is not None:
+        raise click.UsageError("--step and --policy both say how far to go; give one of them")
     findings = findings_in(findings_file)
 
-    from stillwatch.decisions.propose import asked_of, up_to
+    from stillwatch.decisions.propose import asked_of, by_policy, up_to
     from stillwatch.decisions.step import Step
     from stillwatch.ledger import decisions_v1
     from stillwatch.report.decisions import print_outcomes
     from stillwatch.report.findings_v1 import finding_digest
 
-    chooser = up_to(Step(step))
+    chooser = up_to(Step(step or "observe")) if policy_source is None else by_policy(_policy(policy_source))
     asked = asked_of(
         findings.campaigns, chooser, digest=finding_digest, approvers=approvers, cohorts=cohorts, lasts=lasts
     )
@@ -67,6 +72,12 @@ def decide(
     print_outcomes(made, console_on(sys.stdout), ledger=ledger.place, policy=chooser.version, dry_run=dry_run)
     if any(each.decision for each in found) and not dry_run:
         say("next: stillwatch decisions list")
+
+
+def _policy(source: str) -> Policy:
+    from stillwatch.guard.policy_file import load_policy
+
+    return load_policy(source)
 
 
 def _rehearsing(place: str) -> Ledger:

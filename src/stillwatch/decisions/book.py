@@ -74,6 +74,14 @@ class Book:
         held = [each for subject in subjects for each in self.case(subject, subjects).in_force(now, ladder)]
         return tuple(sorted(held, key=lambda each: -each.step.height))
 
+    def knows(self, subject: Subject) -> bool:
+        """Whether anything was ever decided or allowed for a subject."""
+        return subject in self._by_subject or subject in self._allowed
+
+    def allowed(self, subjects: Iterable[Subject], now: datetime) -> bool:
+        """Whether an allowance holds for one of some subjects at this moment."""
+        return any(self.allowances[name].stands(now) for each in subjects for name in self._allowed.get(each, ()))
+
     def ended(self, now: datetime) -> tuple[Decision, ...]:
         """Give the decisions that have ended by this moment without it being written down."""
         return tuple(

@@ -24,7 +24,7 @@ from stillwatch.decisions.limit import Cap, Quota, quota
 from stillwatch.decisions.openness import Bias
 from stillwatch.decisions.rule import Name, Rule  # noqa: TC001 - the same
 from stillwatch.decisions.step import Step
-from stillwatch.errors import PolicyError, PolicyFault, YamlError
+from stillwatch.errors import DocumentFault, PolicyError, YamlError
 from stillwatch.typed_yaml import Complaint, Part, complaints, field_name, read_yaml
 
 if TYPE_CHECKING:
@@ -66,6 +66,13 @@ class Steps(Part, frozen=True):
         return found
 
 
+class Decide(Part, frozen=True):
+    """Which step is asked for against what a scan found; the ladder has the last word."""
+
+    campaign: Step = Step.OBSERVE
+    watch: Step = Step.OBSERVE
+
+
 class PolicyDocument(Part, frozen=True):
     """A policy as it is written."""
 
@@ -76,6 +83,7 @@ class PolicyDocument(Part, frozen=True):
     steps: Steps
     rules: tuple[Rule, ...]
     about: str = ""
+    decide: Decide = Decide()
     places: Mapping[ListName, PlaceList] = msgspec.field(default_factory=dict)
 
 
@@ -134,11 +142,11 @@ def parse_policy(text: str, *, where: str, language: ConditionLanguage | None = 
     try:
         written = read_yaml(text)
     except YamlError as error:
-        raise PolicyError(where, [PolicyFault(error.line or 1, error.column or 1, "", error.reason)]) from error
+        raise PolicyError(where, [DocumentFault(error.line or 1, error.column or 1, "", error.reason)]) from error
     if written.content is None:
         raise PolicyError(where, (), reason=f"is empty; a policy starts with `schema: {SCHEMA}`")
     if not isinstance(written.content, dict) or written.content.get("schema") != SCHEMA:
-        raise PolicyError(where, [PolicyFault(1, 1, "schema", f"a policy is a mapping with `schema: {SCHEMA}`")])
+        raise PolicyError(where, [DocumentFault(1, 1, "schema", f"a policy is a mapping with `schema: {SCHEMA}`")])
     faults = [_at(written, wrong) for wrong in complaints(written.content, PolicyDocument)]
     if faults:
         faults += _faults_of_readable_conditions(written, speaks)
@@ -197,8 +205,8 @@ def _bound(name: str, action: Action) -> Bound:
 # ---------------------------------------------------------------- what may be wrong
 
 
-def _at(written: Document, wrong: Complaint) -> PolicyFault:
-    return PolicyFault(*written.position(wrong.path, key=wrong.key), wrong.field, wrong.reason)
+def _at(written: Document, wrong: Complaint) -> DocumentFault:
+    return DocumentFault(*written.position(wrong.path, key=wrong.key), wrong.field, wrong.reason)
 
 
 def _contradictions(document: PolicyDocument) -> Iterator[Complaint]:
@@ -234,13 +242,13 @@ def _condition_faults(
     condition: str,
     kinds: Mapping[str, object],
     language: ConditionLanguage,
-) -> Iterator[PolicyFault]:
+) -> Iterator[DocumentFault]:
     for fault in language.faults(condition, kinds):
         position = written.position_within(path, fault.line, fault.column)
-        yield PolicyFault(*position, field_name(path), fault.reason)
+        yield DocumentFault(*position, field_name(path), fault.reason)
 
 
-def _faults_of_readable_conditions(written: Document, language: ConditionLanguage) -> Iterator[PolicyFault]:
+def _faults_of_readable_conditions(written: Document, language: ConditionLanguage) -> Iterator[DocumentFault]:
     """Check those conditions of a policy with other faults that can be read all the same."""
     content = written.content if isinstance(written.content, dict) else {}
     rules, places = content.get("rules"), content.get("places")

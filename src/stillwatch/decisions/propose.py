@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from stillwatch.decisions.case import Case
     from stillwatch.decisions.decision import Decision
+    from stillwatch.decisions.policy import Policy
 
 Choose: TypeAlias = Callable[[Finding], Step | None]
 """Which step a finding calls for by its verdict, bits, q-value, ...; None for none. A policy becomes one of these."""
@@ -43,6 +44,16 @@ def up_to(step: Step, ladder: Ladder = LADDER) -> Chooser:
         return {Verdict.CAMPAIGN: step, Verdict.WATCH: Step.OBSERVE, Verdict.CLEARED: None}[finding.verdict]
 
     return Chooser(f"{ladder.version} up to {step}", choose)
+
+
+def by_policy(policy: Policy) -> Chooser:
+    """Ask for what a policy says under `decide`."""
+    asked = policy.document.decide
+
+    def choose(finding: Finding) -> Step | None:
+        return {Verdict.CAMPAIGN: asked.campaign, Verdict.WATCH: asked.watch, Verdict.CLEARED: None}[finding.verdict]
+
+    return Chooser(policy.version, choose)
 
 
 OBSERVE: Final = up_to(Step.OBSERVE)  # what is done unless somebody asks for more

@@ -68,6 +68,11 @@ class Instructions:
     watermark: bool = False
     reasoning: Visibility | None = None
 
+    @property
+    def speaks(self) -> bool:
+        """Whether they say anything."""
+        return self.watermark or self.dye is not None or self.reasoning is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Ruling:

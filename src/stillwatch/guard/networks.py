@@ -65,6 +65,11 @@ class NetworkList:
         value, version = int(address), address.version
         return any(value >> shift in found for (of, shift), found in self._prefixes.items() if of == version)
 
+    def has(self, text: str) -> bool:
+        """Whether a network of the list has the address that a text says; what is no address is in none."""
+        address = parsed(text)
+        return address is not None and address in self
+
 
 class Networks:
     """Databases and lists of networks, open to be asked; a new file is read by opening anew.
@@ -103,7 +108,7 @@ class Networks:
             NetworksError: a database is broken where the address is looked for.
 
         """
-        address = _address(text)
+        address = parsed(text)
         if address is None:
             return {}
         facts: dict[str, FactValue] = {"request.network": _network(address)}
@@ -131,7 +136,8 @@ def _listed(path: Path) -> NetworkList:
     return NetworkList(lines, path=str(path))
 
 
-def _address(text: str) -> Address | None:
+def parsed(text: str) -> Address | None:
+    """Read an address; one of version 4 that is written as version 6 is of version 4. None for what is no address."""
     try:
         address = ipaddress.ip_address(text.strip().partition("%")[0])
     except ValueError:

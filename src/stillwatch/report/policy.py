@@ -28,6 +28,8 @@ def print_policy(policy: Policy, console: Console) -> None:
     _line(console, f"Mode {document.mode}: {acts}. In an outage requests are {_PAST[document.on_outage]}.")
     for name, listed in document.places.items():
         _line(console, f"Places `{name}`: {', '.join(listed.of)}; owned from {listed.owned_from:.0%}.")
+    asked = document.decide
+    _line(console, f"Decides: {asked.campaign} against campaigns, {asked.watch} against watched cohorts, at most.")
     _heading(console, "Steps")
     for step in Step:
         said = "; ".join(of_action(action) for action in document.steps.of(step))

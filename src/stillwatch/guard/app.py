@@ -1,0 +1,321 @@
+"""The guard as ASGI middleware: around vLLM's server, SGLang, LiteLLM's proxy, or any ASGI application.
+
+A request's body is read before anything is decided; an answer passes as it comes, chunk by chunk, and is changed only
+where the policy says so. Touches: the environment, for the settings' place where none are given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from stillwatch.errors import SettingsError
+from stillwatch.guard.door import Door
+from stillwatch.guard.incoming import Incoming
+from stillwatch.guard.settings import GuardSettings, load_settings
+from stillwatch.guard.wire.answer import AnswerReader
+from stillwatch.guard.wire.asked import client_steering, reads_body
+from stillwatch.guard.wire.refused import error_body
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+
+    from stillwatch.guard.admission import Admission, Header
+    from stillwatch.guard.state import State
+    from stillwatch.guard.wire.answer import Said
+
+    Scope = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ENVIRONMENT: Final = "STILLWATCH_GUARD"
+PREFIX: Final = "/stillwatch/"
+
+
+class Guard:
+    """A guard around an application.
+
+    Args:
+        app: what is guarded.
+        policy: a file, or the name of a policy that comes with stillwatch.
+        store: the ledger: a path of SQLite, or `postgresql://...`.
+        settings: all else, and these two where they are not given here; where nothing at all is given, the file that
+            the variable `STILLWATCH_GUARD` names.
+        state: what guards remember together; by the settings, if None.
+        told: is told what goes wrong; standard error, if None.
+
+    Raises:
+        SettingsError: the settings say something wrong, or no policy is named.
+        PolicyError: there is no such policy, it is empty, or it says something wrong.
+        InputError: a file that the settings name cannot be read.
+
+    """
+
+    def __init__(
+        self,
+        app: App,
+        policy: str | Path | None = None,
+        store: str | Path | None = None,
+        settings: GuardSettings | str | Path | None = None,
+        *,
+        state: State | None = None,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
+        self._app = app
+        self.door = Door(_settings(policy, store, settings), state=state, told=told)
+        self.routes: dict[str, App] = {}
+        self._started, self._starting = False, asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI 3.0 has it."""
+        kind = scope["type"]
+        if kind == "http":
+            if not self._started:
+                await self._start()
+            if scope["path"].startswith(PREFIX):
+                await self._own(scope, receive, send)
+            else:
+                await self._guarded(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif kind == "websocket" and self.door.enforces:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": "not governed by a policy"})
+        else:
+            await self._app(scope, receive, send)
+
+    # ---- its own life
+
+    async def _start(self) -> None:
+        async with self._starting:
+            if not self._started:
+                await self.door.start()
+                self._started = True
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Begin before the application begins, and end after it has ended."""
+
+        async def listened() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._start()
+            return message
+
+        async def said(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown") and self._started:
+                self._started = False
+                await self.door.aclose()
+            await send(message)
+
+        await self._app(scope, listened, said)
+
+    # ---- requests
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        whole, body, messages = reads_body(scope["method"], scope["path"]), b"", list[Message]()
+        if whole:
+            read = await _read_body(receive, self.door.settings.body_limit)
+            if read is None:
+                return  # the client has gone
+            body, messages = read
+        client = scope.get("client")
+        incoming = Incoming(
+            scope["method"],
+            scope["path"],
+            scope["headers"],
+            client[0] if client else "",
+            body,
+            scope.get("query_string", b""),
+        )
+        admission = await self.door.admit(incoming)
+        if not admission.served:
+            status, headers, refused = admission.refused()
+            await self.door.close(admission, status=status, said=None)
+            await _respond(send, status, headers, refused)
+            return
+        answer = _Answer(admission, send, keep_text=self.door.keeps_text)
+        replayed = _Replayed(admission.body, messages, receive) if whole else None
+        try:
+            await self._app(_sent_on(scope, admission, enforced=self.door.enforces), replayed or receive, answer.send)
+        finally:
+            await self.door.close(admission, status=answer.status, said=answer.said())
+
+    # ---- its own pages
+
+    async def _own(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(PREFIX)
+        client = scope.get("client")
+        incoming = Incoming(scope["method"], scope["path"], scope["headers"], client[0] if client else "", b"")
+        route = self.routes.get(path)
+        if path == "health/live":
+            await _respond_json(send, 200, {"status": "live"})
+        elif not self.door.is_operator(incoming):
+            await _respond(send, 404, [(b"content-length", b"0")], b"")
+        elif path == "health/ready":
+            ready = self.door.readiness()
+            await _respond_json(send, 200 if ready.ok else 503, {"ready": ready.ok, "parts": dict(ready.parts)})
+        elif route is not None:
+            await route(scope, receive, send)
+        else:
+            await _respond(send, 404, [(b"content-length", b"0")], b"")
+
+
+class _Replayed:
+    """A request's body, given once more to the application, and after it whatever comes from the client."""
+
+    def __init__(self, body: bytes, messages: list[Message], receive: Receive) -> None:
+        self._first: list[Message] = messages or [{"type": "http.request", "body": body, "more_body": False}]
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        return self._first.pop(0) if self._first else await self._receive()
+
+
+class _Answer:
+    """An answer on its way to the client: edited where the ruling says so, and read as it passes."""
+
+    def __init__(self, admission: Admission, send: Send, *, keep_text: bool) -> None:
+        self._admission, self._send, self._keep_text = admission, send, keep_text
+        self._reader: AnswerReader | None = None
+        self._start: Message | None = None  # held back until the length is known
+        self._held: list[bytes] = []
+        self._blocked = False
+        self.status = 0
+
+    def said(self) -> Said | None:
+        return None if self._reader is None else self._reader.said()
+
+    async def send(self, message: Message) -> None:
+        if self._blocked:
+            return
+        if message["type"] == "http.response.start":
+            await self._begin(message)
+        elif message["type"] == "http.response.body" and self._reader is not None:
+            await self._pass(message, self._reader)
+        else:
+            await self._send(message)
+
+    async def _begin(self, message: Message) -> None:
+        self.status, admission = message["status"], self._admission
+        headers: list[Header] = [(name.lower(), value) for name, value in message.get("headers", ())]
+        kind, encoding = (_last(headers, name) for name in (b"content-type", b"content-encoding"))
+        if admission.asked is None or admission.asked.body is None:
+            await self._send(message)
+            return
+        edits = admission.answer_edits
+        if encoding not in {"", "identity"}:
+            if edits:
+                await self._block()
+            else:
+                await self._send(message)
+            return
+        reader = self._reader = AnswerReader(admission.asked, edits, content_type=kind, keep_text=self._keep_text)
+        if not reader.changes:
+            await self._send(message)
+            return
+        changed = {**message, "headers": [each for each in headers if each[0] != b"content-length"]}
+        if kind.startswith("text/event-stream"):
+            await self._send(changed)
+        else:
+            self._start = changed
+
+    async def _pass(self, message: Message, reader: AnswerReader) -> None:
+        more = message.get("more_body", False)
+        body: bytes = reader.feed(message.get("body", b""))
+        if not more:
+            body += reader.end()
+        if self._start is None:
+            if body or not more:
+                await self._send({"type": "http.response.body", "body": body, "more_body": more})
+            return
+        self._held.append(body)
+        if not more:
+            whole = b"".join(self._held)
+            start, self._start = self._start, None
+            start["headers"].append((b"content-length", str(len(whole)).encode()))
+            await self._send(start)
+            await self._send({"type": "http.response.body", "body": whole, "more_body": False})
+
+    async def _block(self) -> None:
+        """Answer in place of an answer that cannot be edited: nothing that must not be seen may pass."""
+        self._blocked, self.status = True, 502
+        text = "The answer is compressed and cannot be checked"
+        body = error_body(self._admission.api, 502, text, id=self._admission.id)
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await _respond(self._send, 502, headers, body)
+
+
+async def _read_body(receive: Receive, limit: int) -> tuple[bytes, list[Message]] | None:
+    """Read a body: all of it, or a little more than the limit; None if the client has gone.
+
+    Gives the messages too where the body is over the limit, since what is left of it has not been read.
+    """
+    parts, size, messages = list[bytes](), 0, list[Message]()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        if not more and not parts:
+            return part, []
+        parts.append(part)
+        messages.append(message)
+        size += len(part)
+        if not more:
+            return b"".join(parts), []
+        if size > limit:
+            return b"".join(parts), messages
+
+
+def _sent_on(scope: Scope, admission: Admission, *, enforced: bool) -> Scope:
+    """Give the scope as the application gets it."""
+    if admission.asked is None or admission.asked.body is None or not enforced:
+        return scope
+    changed = admission.body is not admission.incoming.body
+    headers = [each for each in scope["headers"] if each[0] != b"accept-encoding" and not client_steering(each[0])]
+    if changed:
+        dropped = (b"content-length", b"transfer-encoding", b"content-digest", b"digest", b"content-md5")
+        headers = [each for each in headers if each[0] not in dropped]
+        headers.append((b"content-length", str(len(admission.body)).encode()))
+    headers.append((b"accept-encoding", b"identity"))
+    headers.extend(admission.headers)
+    extensions = {name: each for name, each in (scope.get("extensions") or {}).items() if not name.endswith("send")}
+    return {**scope, "headers": headers, "extensions": extensions}
+
+
+def _last(headers: list[Header], name: bytes) -> str:
+    found = [value for each, value in headers if each == name]
+    return found[-1].decode("latin-1").strip().lower() if found else ""
+
+
+async def _respond(send: Send, status: int, headers: list[Header], body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _respond_json(send: Send, status: int, content: Mapping[str, object]) -> None:
+    body = msgspec.json.encode(content)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await _respond(send, status, headers, body)
+
+
+def _settings(
+    policy: str | Path | None, store: str | Path | None, settings: GuardSettings | str | Path | None
+) -> GuardSettings:
+    if settings is None:
+        place = os.environ.get(ENVIRONMENT, "")
+        if not place and policy is None:
+            reason = f"no settings: give a policy, or name a file of settings in the variable {ENVIRONMENT}"
+            raise SettingsError("guard", (), reason=reason)
+        settings = load_settings(Path(place)) if place else GuardSettings()
+    elif not isinstance(settings, GuardSettings):
+        settings = load_settings(Path(settings))
+    given = {"policy": policy, "ledger": store}
+    return msgspec.structs.replace(settings, **{name: str(value) for name, value in given.items() if value is not None})
