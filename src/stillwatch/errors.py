@@ -19,6 +19,7 @@
     |  |- KeyFileError       the key file is unreadable, too open or too short
     |  |- CountersError      the state of counters is broken or of another version
     |  |- NetworksError      a database or list of networks cannot be read: carries path and line where known
+    |  |- RequestError       a request to a model's API cannot be read: carries the parameter where it is one
     |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
     |  |  `- NoLedgerError   there is none yet
     |  `- ChainError         a ledger whose audit trail is not what it was
@@ -167,6 +168,19 @@ class NetworksError(InputError):
     def __init__(self, reason: str, *, path: str, line: int | None = None) -> None:
         self.reason, self.path, self.line = reason, path, line
         super().__init__(f"{path}: {reason}" if line is None else f"{path}:{line}: {reason}")
+
+
+class RequestError(InputError):
+    """The body of a request to a model's API cannot be read, or could be read in two ways.
+
+    Attributes:
+        reason: what is wrong, for whoever sent it.
+        parameter: which parameter of the body is meant; None for the whole of it.
+    """
+
+    def __init__(self, reason: str, *, parameter: str | None = None) -> None:
+        self.reason, self.parameter = reason, parameter
+        super().__init__(f"{parameter}: {reason}" if parameter else reason)
 
 
 class LedgerError(InputError):
