@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from stillwatch.decisions.refusal import Refusal
     from stillwatch.decisions.ruling import Edit, Ruling
     from stillwatch.guard.caller import Caller
+    from stillwatch.guard.counters import Grant
     from stillwatch.guard.facts import RequestFacts
     from stillwatch.guard.incoming import Incoming
     from stillwatch.guard.standing import Held
-    from stillwatch.guard.state import Grant
-    from stillwatch.guard.wire.asked import Api, Asked
+    from stillwatch.guard.traces import GuardSpan
+    from stillwatch.guard.wire.asked import Asked
+    from stillwatch.guard.wire.endpoint import Api
 
 REASON_HEADER: Final = b"x-stillwatch-reason"
 Header = tuple[bytes, bytes]
@@ -52,9 +54,11 @@ class Admission:
         would: the same where the policy only observes.
         unreadable: why it is turned away without a ruling; None if it is not.
         retry_after: seconds until a limit has room; None if it is no limit that refuses, or never has.
+        limit: id of that limit.
         body: to be sent on.
         headers: to be sent on with it.
         grant: of the limits that were charged.
+        span: of the request's trace; None where none is kept.
         at: when it came, in seconds since 1970.
         took: seconds that it took to decide.
     """
@@ -71,9 +75,11 @@ class Admission:
     would: Refusal | None
     unreadable: Unreadable | None
     retry_after: float | None
+    limit: str | None
     body: bytes
     headers: tuple[Header, ...]
     grant: Grant | None
+    span: GuardSpan | None
     at: float
     took: float
 

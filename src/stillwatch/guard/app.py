@@ -18,7 +18,8 @@ from stillwatch.guard.door import Door
 from stillwatch.guard.incoming import Incoming
 from stillwatch.guard.settings import GuardSettings, load_settings
 from stillwatch.guard.wire.answer import AnswerReader
-from stillwatch.guard.wire.asked import client_steering, reads_body
+from stillwatch.guard.wire.edited import client_steering
+from stillwatch.guard.wire.endpoint import endpoint
 from stillwatch.guard.wire.refused import error_body
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ class Guard:
     # ---- requests
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        whole, body, messages = reads_body(scope["method"], scope["path"]), b"", list[Message]()
+        whole, body = endpoint(scope["method"], scope["path"]).read, b""
+        messages: list[Message] = []
         if whole:
             read = await _read_body(receive, self.door.settings.body_limit)
             if read is None:
@@ -139,11 +141,13 @@ class Guard:
             await self.door.close(admission, status=status, said=None)
             await _respond(send, status, headers, refused)
             return
-        answer = _Answer(admission, send, keep_text=self.door.keeps_text)
+        answer = _Answer(admission, send, self.door)
         replayed = _Replayed(admission.body, messages, receive) if whole else None
         try:
             await self._app(_sent_on(scope, admission, enforced=self.door.enforces), replayed or receive, answer.send)
         finally:
+            if answer.streams:
+                self.door.metrics.closed()
             await self.door.close(admission, status=answer.status, said=answer.said())
 
     # ---- its own pages
@@ -160,6 +164,14 @@ class Guard:
         elif path == "health/ready":
             ready = self.door.readiness()
             await _respond_json(send, 200 if ready.ok else 503, {"ready": ready.ok, "parts": dict(ready.parts)})
+        elif path == "metrics":
+            accept = incoming.header(b"accept")
+            page = self.door.metrics.render(accept)
+            headers = [
+                (b"content-type", self.door.metrics.content_type(accept).encode()),
+                (b"content-length", str(len(page)).encode()),
+            ]
+            await _respond(send, 200, headers, page)
         elif route is not None:
             await route(scope, receive, send)
         else:
@@ -180,12 +192,12 @@ class _Replayed:
 class _Answer:
     """An answer on its way to the client: edited where the ruling says so, and read as it passes."""
 
-    def __init__(self, admission: Admission, send: Send, *, keep_text: bool) -> None:
-        self._admission, self._send, self._keep_text = admission, send, keep_text
+    def __init__(self, admission: Admission, send: Send, door: Door) -> None:
+        self._admission, self._send, self._door = admission, send, door
         self._reader: AnswerReader | None = None
         self._start: Message | None = None  # held back until the length is known
         self._held: list[bytes] = []
-        self._blocked = False
+        self._blocked = self.streams = False
         self.status = 0
 
     def said(self) -> Said | None:
@@ -205,6 +217,9 @@ class _Answer:
         self.status, admission = message["status"], self._admission
         headers: list[Header] = [(name.lower(), value) for name, value in message.get("headers", ())]
         kind, encoding = (_last(headers, name) for name in (b"content-type", b"content-encoding"))
+        self.streams = kind.startswith("text/event-stream")
+        if self.streams:
+            self._door.metrics.opened()
         if admission.asked is None or admission.asked.body is None:
             await self._send(message)
             return
@@ -215,12 +230,12 @@ class _Answer:
             else:
                 await self._send(message)
             return
-        reader = self._reader = AnswerReader(admission.asked, edits, content_type=kind, keep_text=self._keep_text)
+        reader = self._reader = AnswerReader(admission.asked, edits, content_type=kind, keep_text=self._door.keeps_text)
         if not reader.changes:
             await self._send(message)
             return
         changed = {**message, "headers": [each for each in headers if each[0] != b"content-length"]}
-        if kind.startswith("text/event-stream"):
+        if self.streams:
             await self._send(changed)
         else:
             self._start = changed
@@ -256,7 +271,9 @@ async def _read_body(receive: Receive, limit: int) -> tuple[bytes, list[Message]
 
     Gives the messages too where the body is over the limit, since what is left of it has not been read.
     """
-    parts, size, messages = list[bytes](), 0, list[Message]()
+    parts: list[bytes] = []
+    messages: list[Message] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

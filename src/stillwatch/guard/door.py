@@ -1,5 +1,6 @@
-"""The door: everything that is decided about one request, whatever protocol brought it. Touches: the clock, and through
-its parts the ledger, counters, files and the exchange log.
+"""The door: everything that is decided about one request, whatever protocol brought it.
+
+Touches: the clock, and through its parts the ledger, counters, files and the exchange log.
 
     admit   who asks, what is asked, what the ledger holds against it, what the policy says, whether limits have room
     close   what was really used, what goes into the exchange log, what is counted
@@ -9,13 +10,14 @@ It never judges a campaign: it looks up what was judged. Whatever fails on the w
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stillwatch.decisions.decide import decide, rule_in_outage
 from stillwatch.decisions.plan import refusal
@@ -25,13 +27,18 @@ from stillwatch.guard.admission import Admission, Unreadable
 from stillwatch.guard.caller import Callers
 from stillwatch.guard.counters import Exceeded
 from stillwatch.guard.directory import read_directory
+from stillwatch.guard.exchange_log import ExchangeLog, ruling_columns
 from stillwatch.guard.facts import RequestFacts
 from stillwatch.guard.follow import Follower, Watched
+from stillwatch.guard.metrics import Metrics
 from stillwatch.guard.networks import NetworkList, Networks
 from stillwatch.guard.policy_file import bundled, load_policy
 from stillwatch.guard.standing import NOTHING, Standing
 from stillwatch.guard.state import LocalState
-from stillwatch.guard.wire.asked import api_of, edited, instruction_headers, read_request
+from stillwatch.guard.traces import Traces
+from stillwatch.guard.wire.asked import read_request
+from stillwatch.guard.wire.edited import edited, instruction_headers
+from stillwatch.guard.wire.endpoint import endpoint
 from stillwatch.report.key_file import FIRST_USE, default_key_path, load_or_make_key
 
 if TYPE_CHECKING:
@@ -42,17 +49,20 @@ if TYPE_CHECKING:
     from stillwatch.decisions.refusal import Refusal
     from stillwatch.decisions.ruling import Ruling
     from stillwatch.guard.caller import Caller
+    from stillwatch.guard.counters import Grant
     from stillwatch.guard.directory import Directory
     from stillwatch.guard.incoming import Incoming
-    from stillwatch.guard.settings import GuardSettings
+    from stillwatch.guard.networks import NetworkKind
+    from stillwatch.guard.settings import GuardSettings, LogTo
     from stillwatch.guard.standing import Held
-    from stillwatch.guard.state import Grant, State
+    from stillwatch.guard.state import State
     from stillwatch.guard.wire.answer import Said
     from stillwatch.guard.wire.asked import Asked
     from stillwatch.ledger.ledger import Changes
 
 _DAY: Final = 86_400.0
 _ADDRESSES: Final = 100_000  # whose networks are remembered
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 _UNLIKELY: Final = 400  # from this status on an answer used nothing
 
 
@@ -62,6 +72,15 @@ class Readiness:
 
     ok: bool
     parts: Mapping[str, str]
+
+
+class _Charged(NamedTuple):
+    """What came of charging the limits: a refusal, how long until there is room, by which limit; or what to settle."""
+
+    refusal: Refusal | None = None
+    retry_after: float | None = None
+    limit: str | None = None
+    grant: Grant | None = None
 
 
 class Door:
@@ -99,6 +118,10 @@ class Door:
             settings.ledger, self._take, (self._policy, self._directory, self._networks), self._told
         )
         self._outages: dict[str, str] = {}
+        self.metrics, self._traces = Metrics(), Traces.open()
+        log = settings.exchange_log
+        self._log = None if log is None else _opened(log)
+        self._watch()
         deployment = settings.deployment
         self._deployment: dict[str, FactValue] = {
             "deployment.cloud": deployment.cloud,
@@ -114,6 +137,8 @@ class Door:
         """Stop, and leave everything written."""
         await self._follower.aclose()
         await self._state.aclose()
+        if self._log is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._log.close)
 
     @property
     def enforces(self) -> bool:
@@ -126,7 +151,7 @@ class Door:
         return self.settings.exchange_log is not None and self.settings.exchange_log.text
 
     def is_operator(self, incoming: Incoming) -> bool:
-        """Whether a request may see how the guard is: it comes from a network of operators, and no proxy hides whose."""
+        """Whether a request may see how the guard is: an operator sent it, as far as can be told."""
         forwarded = bool(incoming.all_of(b"x-forwarded-for")) and not self._callers.is_trusted(incoming.client)
         return not forwarded and self._operators.has(self._callers.address(incoming))
 
@@ -136,19 +161,21 @@ class Door:
         """Decide about a request. Whatever fails is ruled by `on_outage`, so that this raises nothing."""
         at, begun = time.time(), time.perf_counter()
         policy, caller = self._policy.value, self._callers.of(incoming, self._directory.value.keys)
+        span = None if self._traces is None else self._traces.begin(incoming.method, incoming.path, incoming.headers)
         asked, unreadable = self._read(incoming, policy)
-        facts, held, ruling = self._ruled(policy, incoming, caller, asked, at)
-        refused, retry_after, grant = None, None, None
+        facts, held, ruling = self._ruled(policy, caller, asked, at)
+        charged = _Charged()
         if unreadable is None:
-            refused, retry_after, grant = await self._charged(policy, ruling.would or ruling)
+            charged = await self._charged(policy, ruling.would or ruling)
+        refused = charged.refusal
         enforced = ruling.would is None
         body = incoming.body
         if asked is not None and enforced and refused is None and (ruling.edits or ruling.instructions.speaks):
             changed = edited(asked, ruling.edits, ruling.instructions, engine=self.settings.engine)
             body = body if changed is None else changed
-        return Admission(
+        admission = Admission(
             f"sw-{secrets.token_hex(8)}",
-            api_of(incoming.path),
+            endpoint(incoming.method, incoming.path).api,
             incoming,
             caller,
             asked,
@@ -158,13 +185,20 @@ class Door:
             refused if enforced else None,
             None if enforced else refused,
             unreadable,
-            retry_after,
+            charged.retry_after,
+            charged.limit,
             body,
-            tuple(instruction_headers(ruling.instructions)) if ruling.instructions.speaks else (),
-            grant,
+            (
+                *(instruction_headers(ruling.instructions) if ruling.instructions.speaks else ()),
+                *(span.headers if span is not None else ()),
+            ),
+            charged.grant,
+            span,
             at,
             time.perf_counter() - begun,
         )
+        self._count(admission)
+        return admission
 
     async def close(self, admission: Admission, *, status: int, said: Said | None) -> None:
         """Settle what a request really used; to be called once for each, however it ended.
@@ -181,6 +215,14 @@ class Door:
                 await self._state.settle(admission.grant, used)
             except StillwatchError as error:
                 self._failed("state", error)
+        read = None if said is None else (said.input_tokens, said.output_tokens)
+        input_tokens, output_tokens = read or (None, None)
+        self.metrics.ended(status, time.time() - admission.at)
+        self.metrics.used(str(admission.facts.look_up("request.model")), input_tokens, output_tokens)
+        if admission.span is not None:
+            admission.span.end(status, input_tokens=input_tokens, output_tokens=output_tokens)
+        if self._log is not None:
+            self._log.write(_row(admission, status, said))
 
     def readiness(self) -> Readiness:
         """Tell whether requests can be checked as the policy says."""
@@ -194,6 +236,42 @@ class Door:
 
     # ---- inside
 
+    def _watch(self) -> None:
+        """Have the metrics read what is not counted request by request."""
+        follower, log = self._follower, self._log
+        self.metrics.watch("ready", lambda: float(self.readiness().ok))
+        self.metrics.watch("decisions", lambda: float(len(self.standing)))
+        self.metrics.watch(
+            "ledger_age_seconds", lambda: None if follower.look.at is None else time.monotonic() - follower.look.at
+        )
+        if log is not None:
+            self.metrics.watch("exchange_log_lag_seconds", lambda: log.lag)
+            self.metrics.watch("exchange_log_waiting_rows", lambda: float(log.waiting))
+            self.metrics.watch("exchange_log_rows", lambda: float(log.taken))
+            self.metrics.watch("exchange_log_dropped_rows", lambda: float(log.dropped))
+            self.metrics.watch("exchange_log_parts", lambda: float(log.parts))
+
+    def _count(self, admission: Admission) -> None:
+        """Count what was decided, and tell the request's span."""
+        ruling, asked = admission.ruling, admission.asked
+        refused = admission.refusal
+        operation = "unread" if asked is None else asked.operation
+        if admission.unreadable is not None:
+            outcome, reason = "refuse", "unreadable"
+        else:
+            outcome, reason = ("allow", "") if refused is None else ("refuse", refused.reason.value)
+        self.metrics.ruled(operation, outcome, reason, ruling.step.value, admission.took)
+        self.metrics.fired(ruling.fired, ruling.failed)
+        if admission.limit is not None:
+            self.metrics.exceeded(admission.limit)
+        for edit in ruling.edits:
+            self.metrics.edited(edit.on, edit.field, edit.action)
+        policy = self._policy.value
+        self.metrics.policy(policy.document.name, policy.version)
+        if admission.span is not None:
+            model = str(admission.facts.look_up("request.model")) or None
+            admission.span.ruled(ruling, refused, admission.id, api=admission.api, operation=operation, model=model)
+
     def _read(self, incoming: Incoming, policy: Policy) -> tuple[Asked | None, Unreadable | None]:
         unreadable: Unreadable | None = None
         try:
@@ -201,14 +279,20 @@ class Door:
                 unreadable = Unreadable(413, f"The request is larger than {self.settings.body_limit} bytes")
             elif incoming.body and incoming.header(b"content-encoding") not in {"", "identity"}:
                 unreadable = Unreadable(415, "The request's body must not be compressed")
+            elif not endpoint(incoming.method, incoming.path).read and self._closed(incoming.method):
+                unreadable = Unreadable(404, "This is not served here")
             else:
                 return read_request(incoming.method, incoming.path, incoming.body), None
         except RequestError as error:
             unreadable = Unreadable(400, str(error))
         return None, unreadable if policy.document.mode == "enforce" else None
 
+    def _closed(self, method: str) -> bool:
+        """Whether what nobody reads is turned away."""
+        return self.settings.unread == "refuse" and method not in _WITHOUT_BODY
+
     def _ruled(
-        self, policy: Policy, incoming: Incoming, caller: Caller, asked: Asked | None, at: float
+        self, policy: Policy, caller: Caller, asked: Asked | None, at: float
     ) -> tuple[RequestFacts, Held, Ruling]:
         known: dict[str, FactValue] = {}
         facts = RequestFacts(
@@ -257,21 +341,21 @@ class Door:
             found = self._addresses[address] = networks.look_up(address)
         return found
 
-    async def _charged(self, policy: Policy, ruling: Ruling) -> tuple[Refusal | None, float | None, Grant | None]:
-        """Charge the limits; gives a refusal, how long until there is room, and what is to be settled."""
+    async def _charged(self, policy: Policy, ruling: Ruling) -> _Charged:
+        """Charge the limits of a request that the policy does not refuse."""
         if ruling.refusal is not None or not ruling.charges:
-            return ruling.refusal, None, None
+            return _Charged(ruling.refusal)
         try:
             outcome = await self._state.charge(ruling.charges)
         except StillwatchError as error:
             self._failed("state", error)
             if policy.document.on_outage == "refuse":
-                return refusal(RefusalReason.POLICY_UNAVAILABLE, "on_outage"), None, None
-            return None, None, None
+                return _Charged(refusal(RefusalReason.POLICY_UNAVAILABLE, "on_outage"))
+            return _Charged()
         self._recovered("state")
         if isinstance(outcome, Exceeded):
-            return outcome.refusal, outcome.retry_after, None
-        return None, None, outcome
+            return _Charged(outcome.refusal, outcome.retry_after, outcome.quota.id)
+        return _Charged(grant=outcome)
 
     def _take(self, changes: Changes) -> None:
         self.standing.add(changes.events)
@@ -285,6 +369,7 @@ class Door:
 
     def _failed(self, part: str, error: Exception) -> None:
         text = str(error) if isinstance(error, StillwatchError) else f"{type(error).__name__}: {error}"
+        self.metrics.outage(part)
         if part not in self._outages:
             self._told(f"{part}: {text}; requests are ruled by `on_outage`")
         self._outages[part] = text
@@ -292,6 +377,38 @@ class Door:
     def _recovered(self, part: str) -> None:
         if self._outages.pop(part, None) is not None:
             self._told(f"{part}: works again")
+
+
+def _opened(log: LogTo) -> ExchangeLog:
+    return ExchangeLog(Path(log.folder), text=log.text, seconds=log.seconds, rows=log.rows)
+
+
+def _row(admission: Admission, status: int, said: Said | None) -> dict[str, object]:
+    """Give a request as a row of the exchange log."""
+    caller, look_up, asked = admission.caller, admission.facts.look_up, admission.asked
+    row: dict[str, object] = {} if asked is None else asked.columns()
+    row |= {
+        "request_id": admission.id,
+        "time": admission.at,
+        "account": caller.account or "anonymous",
+        "organization": look_up("account.organization") or None,
+        "api_key": caller.key or None,
+        "ip": caller.address or None,
+        "asn": look_up("request.asn") or None,
+        "country": look_up("request.country") or None,
+        "ja4": caller.ja4 or None,
+        "user_agent": caller.user_agent or None,
+        "status": status,
+    }
+    if said is not None:
+        row |= {
+            "response": said.response,
+            "answer": said.answer,
+            "input_tokens": said.input_tokens,
+            "output_tokens": said.output_tokens,
+            "finish_reason": said.finish_reason,
+        }
+    return row | ruling_columns(admission.ruling, admission.refusal, admission.id)
 
 
 def _used(facts: RequestFacts, status: int, said: Said | None) -> dict[str, float]:
@@ -320,7 +437,7 @@ def _watched_directory(settings: GuardSettings) -> Watched[Directory]:
 def _watched_networks(settings: GuardSettings) -> Watched[Networks]:
     files = settings.networks
     databases = [Path(path) for path in files.databases]
-    lists = {
+    lists: dict[NetworkKind, list[Path]] = {
         "hosting": [Path(path) for path in files.hosting],
         "vpn": [Path(path) for path in files.vpn],
         "tor": [Path(path) for path in files.tor],
@@ -338,4 +455,5 @@ def _key(settings: GuardSettings, told: Callable[[str], None]) -> bytes:
 
 
 def _say(text: str) -> None:
-    print(f"stillwatch guard: {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"stillwatch guard: {text}\n")
+    sys.stderr.flush()

@@ -11,14 +11,14 @@ import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from stillwatch.errors import LedgerError, StillwatchError
 from stillwatch.ledger.ledger import open_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from stillwatch.ledger.ledger import Changes, Ledger
 
@@ -98,7 +98,7 @@ class Follower:
         self,
         ledger: str | None,
         take: Callable[[Changes], None],
-        watched: tuple[Watched[object], ...],
+        watched: Sequence[Watched[Any]],
         told: Callable[[str], None],
     ) -> None:
         self._place, self._take, self._watched, self._told = ledger, take, watched, told
@@ -109,7 +109,9 @@ class Follower:
         self.look = Look()
 
     async def start(self) -> None:
-        """Look for the first time, and go on looking."""
+        """Look for the first time, and go on looking; a second time it does nothing."""
+        if self._thread is not None:
+            return
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stillwatch-follow")
         await self._once()
         self._task = asyncio.get_running_loop().create_task(self._on_and_on())

@@ -7,7 +7,6 @@ stands in docs/guard.md; a test holds the two together.
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
@@ -18,6 +17,8 @@ from stillwatch.guard.policy_file import bundled
 from stillwatch.typed_yaml import Part, complaints, read_yaml
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stillwatch.typed_yaml import Complaint, Document
 
 SCHEMA: Final = "stillwatch.guard/1"
@@ -94,6 +95,7 @@ class GuardSettings(Part, frozen=True):
     exchange_log: LogTo | None = None
     prices: Mapping[str, Prices] = msgspec.field(default_factory=dict)
     engine: Literal["headers", "vllm"] = "headers"
+    unread: Literal["pass", "refuse"] = "pass"
     body_limit: Annotated[int, Meta(ge=1_024, le=1_000_000_000)] = 20_000_000
     output_estimate: Annotated[int, Meta(ge=1, le=10_000_000)] = 1_024
     known: Known = Known()
