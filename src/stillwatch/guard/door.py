@@ -295,6 +295,11 @@ class Door:
         self, policy: Policy, caller: Caller, asked: Asked | None, at: float
     ) -> tuple[RequestFacts, Held, Ruling]:
         known: dict[str, FactValue] = {}
+        held, failure = NOTHING, None
+        try:
+            held = self._held(known, caller, at)
+        except Exception as error:  # noqa: BLE001  whatever it is, `on_outage` says what is done
+            failure = error
         facts = RequestFacts(
             known,
             asked,
@@ -302,15 +307,14 @@ class Door:
             output_estimate=self.settings.output_estimate,
             prices=self.settings.prices,
         )
-        held = NOTHING
-        try:
-            held = self._held(known, caller, at)
-            if self._blind():
-                return facts, held, rule_in_outage(policy)
-            return facts, held, decide(policy, facts)
-        except Exception as error:  # noqa: BLE001  whatever it is, `on_outage` says what is done
-            self._failed("facts", error)
-            return facts, held, rule_in_outage(policy)
+        if failure is None and not self._blind():
+            try:
+                return facts, held, decide(policy, facts)
+            except Exception as error:  # noqa: BLE001  the same
+                failure = error
+        if failure is not None:
+            self._failed("facts", failure)
+        return facts, held, rule_in_outage(policy)
 
     def _held(self, known: dict[str, FactValue], caller: Caller, at: float) -> Held:
         """Look up account, network and decisions; fills in their facts."""

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from stillwatch.decisions.facts import FACTS
+from stillwatch.decisions.facts import FACTS, FactValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from stillwatch.decisions.facts import FactValue
     from stillwatch.guard.settings import Prices
     from stillwatch.guard.wire.asked import Asked
 
 MILLION: Final = 1e6
 _UNKNOWN: Final = {name: fact.unknown for name, fact in FACTS.items()}
+_NETWORK: Final = {"country", "region", "network", "asn", "hosting", "vpn", "tor", "residential_proxy"}
+_ELSEWHERE: Final = {  # what no body tells
+    name: value
+    for name, value in _UNKNOWN.items()
+    if not name.startswith("request.") or name.removeprefix("request.") in _NETWORK
+}
 
 
 class RequestFacts:
@@ -30,54 +35,68 @@ class RequestFacts:
         output_estimate: tokens of an answer whose length the client does not bound.
         prices: of models.
 
+    Attributes:
+        look_up: gives a fact, or its value for what is not known.
     """
 
-    __slots__ = ("_asked", "_digest", "_known", "_output_estimate", "_prices")
+    __slots__ = ("_prices", "look_up")
 
     def __init__(
         self,
-        known: dict[str, FactValue],
+        known: Mapping[str, FactValue],
         asked: Asked | None,
         *,
         digest: Callable[[str], str],
         output_estimate: int,
         prices: Mapping[str, Prices],
     ) -> None:
-        self._known, self._asked = known, asked
-        self._digest, self._output_estimate, self._prices = digest, output_estimate, prices
-
-    def look_up(self, name: str) -> FactValue:
-        """Give a fact, or its value for what is not known."""
-        found = self._known.get(name)
-        if found is None:
-            found = self._known[name] = self._worked_out(name)
-        return found
+        self._prices = prices
+        values = _Values(_ELSEWHERE)
+        values.update(known)
+        values.asked, values.digest, values.output_estimate, values.cost = asked, digest, output_estimate, self.cost
+        self.look_up: Callable[[str], FactValue] = values.__getitem__  # a dict's own: it is asked fifty times a request
 
     def cost(self, input_tokens: float, output_tokens: float) -> float:
         """Give what so many tokens of the request's model cost; nothing where its price is not known."""
+        if not self._prices:
+            return 0.0
         price = self._prices.get(cast("str", self.look_up("request.model")))
         if price is None:
             return 0.0
         return (input_tokens * price.input + output_tokens * price.output) / MILLION
 
+
+class _Values(dict[str, FactValue]):
+    """Facts, worked out when they are first asked for."""
+
+    __slots__ = ("asked", "cost", "digest", "output_estimate")
+    asked: Asked | None
+    digest: Callable[[str], str]
+    output_estimate: int
+    cost: Callable[[float, float], float]
+
+    def __missing__(self, name: str) -> FactValue:
+        found = self[name] = self._worked_out(name)
+        return found
+
     def _worked_out(self, name: str) -> FactValue:
-        if self._asked is not None and name.startswith("request."):
+        asked = self.asked
+        if asked is not None:
             if name == "request.prompt":
-                text = self._asked.prompt_text()
-                return self._digest(text) if text else ""
+                text = asked.prompt_text()
+                return self.digest(text) if text else ""
             if name == "request.output_tokens":
                 return self._output()
             if name == "request.cost":
-                answers = max(cast("int", self.look_up("request.n")), 1)
-                tokens = cast("int", self.look_up("request.input_tokens"))
-                return self.cost(tokens, self._output() * answers) if self._prices else 0.0
-            found = self._asked.fact(name)
+                answers = max(cast("int", self["request.n"]), 1)
+                return self.cost(cast("int", self["request.input_tokens"]), self._output() * answers)
+            found = asked.fact(name)
             if found is not None:
                 return found
         return _UNKNOWN[name]
 
     def _output(self) -> int:
         """Give tokens of one answer: as many as the client allows."""
-        if self.look_up("request.operation") == "embeddings":
+        if self["request.operation"] == "embeddings":
             return 0
-        return cast("int", self.look_up("request.max_tokens")) or self._output_estimate
+        return cast("int", self["request.max_tokens"]) or self.output_estimate
