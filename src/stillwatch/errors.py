@@ -18,6 +18,7 @@
     |  |- BaselineError      a baseline file that is broken or of another version
     |  |- KeyFileError       the key file is unreadable, too open or too short
     |  |- CountersError      the state of counters is broken or of another version
+    |  |- StateError       what guards share cannot be reached, or does not do what it is asked for
     |  |- NetworksError      a database or list of networks cannot be read: carries path and line where known
     |  |- RequestError       a request to a model's API cannot be read: carries the parameter where it is one
     |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
@@ -154,6 +155,19 @@ class KeyFileError(InputError):
 
 class CountersError(InputError):
     """The state of counters is broken or of another version."""
+
+
+class StateError(InputError):
+    """The server that guards keep counters on cannot be reached, or does not do what it is asked for.
+
+    Attributes:
+        reason: why; names no password.
+        place: the server.
+    """
+
+    def __init__(self, reason: str, *, place: str) -> None:
+        self.reason, self.place = reason, place
+        super().__init__(f"{place}: {reason}")
 
 
 class NetworksError(InputError):

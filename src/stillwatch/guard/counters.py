@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -23,7 +22,16 @@ from stillwatch.decisions.limit import DISTINCT, Cap, Pace, Quota
 from stillwatch.decisions.refusal import SHAPES, Refusal, RefusalReason
 from stillwatch.errors import CountersError
 from stillwatch.guard.clock import SteadyTime, SystemClock
-from stillwatch.guard.tally import NEVER, CapTally, DistinctTally, PaceTally, digest_of, window_end, window_of
+from stillwatch.guard.tally import (
+    NEVER,
+    CapTally,
+    DistinctTally,
+    PaceTally,
+    amount_of,
+    digest_of,
+    window_end,
+    window_of,
+)
 from stillwatch.typed_yaml import Part
 
 if TYPE_CHECKING:
@@ -35,16 +43,20 @@ if TYPE_CHECKING:
 
 SCHEMA = "stillwatch.counters/1"
 _CLEARED = 32  # tallies or grants that one charge looks through at most, so that none takes long
-_ESTIMATED = frozenset({"input_tokens", "output_tokens", "spend"})
+ESTIMATED = frozenset({"input_tokens", "output_tokens", "spend"})
 
 Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """All limits had room and are charged; settle it when it is known what was really used."""
+    """All limits had room and are charged; settle it when it is known what was really used.
 
-    number: int
+    Attributes:
+        token: what it is known by to the state that gave it; empty if nothing in it is an estimate.
+    """
+
+    token: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +131,8 @@ class Counters:
         self._weight = 0
         self._idle: list[tuple[float, Key]] = []  # one for each tally: when it may be forgotten, at the earliest
         self._numbers = itertools.count()
-        self._grants: dict[int, tuple[_Held, ...]] = {}
-        self._deadlines: list[tuple[float, int]] = []
+        self._grants: dict[bytes, tuple[_Held, ...]] = {}
+        self._deadlines: list[tuple[float, int, bytes]] = []
         for each in kept.tallies:
             self._remember((each.kind, each.limit, each.subject), each.tally(), kept.now)
 
@@ -138,11 +150,13 @@ class Counters:
                 charge = charges[waits.index(longest)]
                 return Exceeded(charge.quota, charge.subject, None if longest == NEVER else longest)
             held = tuple(taken for due in dues if (taken := self._take(due, now)) is not None)
+            if not held:
+                return Grant()
             number = next(self._numbers)
-            if held:
-                self._grants[number] = held
-                heapq.heappush(self._deadlines, (now + self._hold, number))
-            return Grant(number)
+            token = b"%d" % number
+            self._grants[token] = held
+            heapq.heappush(self._deadlines, (now + self._hold, number, token))
+            return Grant(token)
 
     def settle(self, grant: Grant, used: Mapping[str, float]) -> None:
         """Say what was really used of `input_tokens`, `output_tokens` and `spend`; of others the estimate stands.
@@ -150,7 +164,7 @@ class Counters:
         A grant that was settled before, or not within `hold` seconds, is left as it is.
         """
         with self._lock:
-            self._settle(grant.number, used, self._time.now())
+            self._settle(grant.token, used, self._time.now())
 
     def __len__(self) -> int:
         """Tallies and distinct things that are remembered."""
@@ -182,7 +196,7 @@ class Counters:
             else:
                 found = _fresh(quota, kind)
         _rebind(found, quota.bound, now)
-        return _Due(key, charge, found, _amount(charge.amount), tuple(map(digest_of, charge.items)))
+        return _Due(key, charge, found, amount_of(charge.amount), tuple(map(digest_of, charge.items)))
 
     def _wait(self, due: _Due, now: float) -> float:
         tally = due.tally
@@ -197,7 +211,7 @@ class Counters:
     def _take(self, due: _Due, now: float) -> _Held | None:
         """Charge one limit; gives what is to be settled later, if anything is."""
         key, charge, tally, amount, items = due
-        estimated, known, window = charge.quota.of in _ESTIMATED, key in self._tallies, 0
+        estimated, known, window = charge.quota.of in ESTIMATED, key in self._tallies, 0
         if isinstance(tally, DistinctTally):
             more = tally.take(items, now)
             self._weight += more if known else 0
@@ -214,10 +228,10 @@ class Counters:
         self._weight += _weight(tally)
         heapq.heappush(self._idle, (min(tally.idle_at(), now + self._hold), key))
 
-    def _settle(self, number: int, used: Mapping[str, float], now: float) -> None:
-        for held in self._grants.pop(number, ()):
+    def _settle(self, token: bytes, used: Mapping[str, float], now: float) -> None:
+        for held in self._grants.pop(token, ()):
             tally = self._tallies.get(held.key)
-            actual = _amount(used.get(held.of, held.amount))
+            actual = amount_of(used.get(held.of, held.amount))
             actual = actual if actual < NEVER else held.amount  # what nobody can have used is no news
             if isinstance(tally, PaceTally):
                 tally.settle(held.amount, actual, now)
@@ -229,7 +243,8 @@ class Counters:
         for _ in range(_CLEARED):
             if not self._deadlines or self._deadlines[0][0] > now:
                 break
-            self._settle(heapq.heappop(self._deadlines)[1], {}, now)
+            deadline, _, token = heapq.heappop(self._deadlines)
+            self._settle(token, {}, deadline)
         for _ in range(_CLEARED):
             if not self._idle or self._idle[0][0] > now:
                 break
@@ -307,11 +322,6 @@ def _rebind(tally: Tally, bound: Pace | Cap, now: float) -> None:
         tally.bound = bound
         if running:
             tally.window = window_of(bound, now)
-
-
-def _amount(amount: float) -> float:
-    """Bring an amount into what can be counted: less than nothing is nothing, what is no number is without bound."""
-    return NEVER if math.isnan(amount) else max(amount, 0.0)
 
 
 def _fresh(quota: Quota, kind: str) -> Tally:

@@ -59,7 +59,8 @@ class PaceTally:
             self.level += amount
 
     def settle(self, estimate: float, actual: float, now: float) -> None:
-        """Put what was really used in the place of what was held for it."""
+        """Put what was really used in the place of what was held for it; `now` may be before what was told last."""
+        now = max(now, self.at)
         self.level, self.at = self._level(now) + actual, now
         self.held = max(self.held - estimate, 0.0)
         if self.held < _GRAIN:
@@ -156,6 +157,11 @@ class DistinctTally:
 
 
 Tally = PaceTally | CapTally | DistinctTally
+
+
+def amount_of(amount: float) -> float:
+    """Bring an amount into what can be counted: less than nothing is nothing, what is no number is without bound."""
+    return NEVER if math.isnan(amount) else max(amount, 0.0)
 
 
 def digest_of(item: str) -> int:

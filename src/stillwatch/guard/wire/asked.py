@@ -33,6 +33,8 @@ _LOGPROBS_INCLUDED = "message.output_text.logprobs"
 _HARD_BIAS = 100.0  # what OpenAI takes at most: it bans a token, or leaves nothing else
 _WRITES = frozenset({"chat", "completion", "batch"})  # operations that have the model write
 _TEXTS = ("messages", "input", "prompt", "system", "instructions", *OFFERED)
+_BIASES = frozenset({"logit_bias", *ONLY_TOKENS, *BIAS_CODE})
+_ALTERNATIVES_OF_COMPLETIONS = (*ALTERNATIVES, "logprobs")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 
 
@@ -142,7 +144,12 @@ def _output_tokens(asked: Asked, body: Body) -> int | None:
 
 
 def _max_tokens(_asked: Asked, body: Body) -> int:
-    return max(0, *(whole(body.get(name)) for name in TOKEN_BOUNDS))  # below 0: no bound, for some engines
+    most = 0  # below 0 there is no bound, for some engines
+    for name in TOKEN_BOUNDS:
+        value = body.get(name)
+        if value is not None and value > most:
+            most = whole(value)
+    return most
 
 
 def _turns(_asked: Asked, body: Body) -> int | None:
@@ -155,7 +162,7 @@ def _turns(_asked: Asked, body: Body) -> int | None:
 
 
 def _tools(_asked: Asked, body: Body) -> int:
-    return sum(len(body.get(name) or ()) for name in OFFERED)
+    return sum([len(body[name] or ()) for name in OFFERED if name in body])
 
 
 def _stream(_asked: Asked, body: Body) -> bool:
@@ -163,7 +170,10 @@ def _stream(_asked: Asked, body: Body) -> bool:
 
 
 def _n(_asked: Asked, body: Body) -> int:
-    return max(1, whole(body.get("n")), whole(body.get("best_of")))
+    n, best_of = body.get("n"), body.get("best_of")
+    if not best_of and (n is None or n == 1):
+        return 1  # as nearly always
+    return max(1, whole(n), whole(best_of))
 
 
 def _logprobs(asked: Asked, body: Body) -> bool:
@@ -180,17 +190,23 @@ def _logprobs(asked: Asked, body: Body) -> bool:
 
 
 def _top_logprobs(asked: Asked, body: Body) -> int:
-    most = max(alternatives(body.get(name)) for name in ALTERNATIVES)
-    if asked.shape == "completions" and body.get("logprobs") is not None:
-        most = max(most, alternatives(body["logprobs"]))
-    return max(most, *(len(body.get(name) or ()) for name in LISTED_LOGPROBS))
+    most = 0
+    for name in _ALTERNATIVES_OF_COMPLETIONS if asked.shape == "completions" else ALTERNATIVES:
+        if name in body:
+            most = max(most, alternatives(body[name]))
+    for name in LISTED_LOGPROBS:
+        if name in body:
+            most = max(most, len(body[name] or ()))
+    return most
 
 
 def _bias_tokens(_asked: Asked, body: Body) -> tuple[str, ...]:
+    if _BIASES.isdisjoint(body):
+        return ()  # as nearly always
     named = [token_name(key) for key in body.get("logit_bias") or ()]
     named += [token_name(token) for name in ONLY_TOKENS for token in body.get(name) or ()]
     named += [name for name in BIAS_CODE if body.get(name)]
-    return tuple(dict.fromkeys(named)) if named else ()
+    return tuple(dict.fromkeys(named))
 
 
 def _logit_bias(asked: Asked, body: Body) -> int:
@@ -198,9 +214,14 @@ def _logit_bias(asked: Asked, body: Body) -> int:
 
 
 def _logit_bias_magnitude(_asked: Asked, body: Body) -> float:
-    largest = max((abs(float(whole(value) if value.__class__ is int else value))
-                   for value in (body.get("logit_bias") or {}).values()), default=0.0)  # fmt: skip
-    return max(largest, _HARD_BIAS) if any(body.get(name) for name in (*ONLY_TOKENS, *BIAS_CODE)) else largest
+    if _BIASES.isdisjoint(body):
+        return 0.0
+    biases = [
+        abs(float(whole(bias) if bias.__class__ is int else bias)) for bias in (body.get("logit_bias") or {}).values()
+    ]
+    if any(body.get(name) for name in (*ONLY_TOKENS, *BIAS_CODE)):
+        biases.append(_HARD_BIAS)
+    return max(biases, default=0.0)
 
 
 def _seed(_asked: Asked, body: Body) -> bool:

@@ -7,6 +7,8 @@ tokenizers give, and rather too many than too few. Media count as `MEDIA_TOKENS`
 
 from __future__ import annotations
 
+from typing import Any
+
 MEDIA_TOKENS = 1000
 _PARTS = 8  # estimates are added up in eighths of a token
 _MEDIA = frozenset({
@@ -19,30 +21,36 @@ _WRITTEN = ("text", "content")  # kinds of an Anthropic document that are text
 
 def tokens(content: object) -> int:
     """Estimate the tokens of whatever stands in a body: texts, messages, tools, token ids."""
-    eighths, stack = 0, [content]
+    ascii_texts, eighths, stack = 0, 0, [content]
     while stack:  # no recursion: clients decide how deep it is
-        value = stack.pop()
+        value: Any = stack.pop()
         kind = value.__class__
         if kind is str:
-            eighths += _eighths(value)  # type: ignore[arg-type]
-        elif kind is dict:
-            eighths += _part(value, stack)  # type: ignore[arg-type]
-        elif kind is list:
-            if value and value[0].__class__ is int:  # type: ignore[index]
-                eighths += _PARTS * len(value)  # type: ignore[arg-type]
+            if value.isascii() and value[:5] != "data:":  # known without looking at it
+                ascii_texts += len(value)
             else:
-                stack.extend(value)  # type: ignore[arg-type]
-    return (eighths + _PARTS - 1) // _PARTS
+                eighths += _eighths(value)
+        elif kind is dict:
+            if value.get("type") is None:  # as nearly all messages
+                stack += value.values()
+            else:
+                eighths += _part(value, stack)
+        elif kind is list:
+            if value and value[0].__class__ is int:
+                eighths += _PARTS * len(value)
+            else:
+                stack += value
+    return (2 * ascii_texts + eighths + _PARTS - 1) // _PARTS
 
 
 def _eighths(text: str) -> int:
-    if text.isascii():  # known without looking
-        return MEDIA_TOKENS * _PARTS if text[:5] == "data:" and ";base64," in text[:100] else 2 * len(text)
+    if text.startswith("data:") and ";base64," in text[:100]:
+        return MEDIA_TOKENS * _PARTS
     return 3 * len(text.encode("utf-8", "replace")) - len(text)
 
 
-def _part(part: dict[str, object], stack: list[object]) -> int:
-    kind = part.get("type")
+def _part(part: dict[str, Any], stack: list[object]) -> int:
+    kind = part["type"]
     if kind.__class__ is str:
         if kind in _MEDIA:
             source = part.get("source")
@@ -52,5 +60,5 @@ def _part(part: dict[str, object], stack: list[object]) -> int:
             return MEDIA_TOKENS * _PARTS
         if kind in _SEALED:
             return 0
-    stack.extend(part.values())
+    stack += part.values()
     return 0

@@ -75,8 +75,9 @@ _WORDS: Mapping[frozenset[Any], str] = {
     _OBJECT: "an object",
     _TEXT_OR_LIST: "text or a list",
 }
-_COUNTED = frozenset({"n", "best_of", "seed", "logprobs", "min_tokens", *TOKEN_BOUNDS, *ALTERNATIVES})
+_FLAGS = (None, False, True)  # 0 and 1 are equal to these
 _MOST = 2**63 - 1  # conditions know whole numbers of 64 bits
+_OF_OBJECTS = ("messages", *OFFERED)
 _NAMES_OF_ENGINE = "stillwatch"
 
 
@@ -90,26 +91,35 @@ def check_fields(body: Body, shape: str) -> None:
     for name, value in body.items():
         kinds = KINDS.get(name)
         if kinds is None:
-            folded = name.casefold()
-            if folded != name and (folded in KINDS or folded.startswith(_NAMES_OF_ENGINE)):
-                raise RequestError(f"is written {folded}", parameter=name)
+            if not (name.islower() and name.isascii()):
+                _check_case(name)
         elif value.__class__ not in kinds:
             raise RequestError(f"must be {_WORDS.get(kinds, 'of another type')}", parameter=name)
-        elif value.__class__ is float and name in _COUNTED and not value.is_integer():
-            raise RequestError("must be a whole number", parameter=name)
-        elif kinds is _FLAG and value.__class__ is int and value not in (0, 1):
-            raise RequestError("must be true or false", parameter=name)
+        elif kinds is _FLAG or kinds is _WHOLE:
+            _check_number(name, value, kinds)
     _check_inside(body, shape)
 
 
+def _check_case(name: str) -> None:
+    folded = name.casefold()
+    if folded != name and (folded in KINDS or folded.startswith(_NAMES_OF_ENGINE)):
+        raise RequestError(f"is written {folded}", parameter=name)
+
+
+def _check_number(name: str, value: float | None, kinds: frozenset[Any]) -> None:
+    if kinds is _FLAG:
+        if value not in _FLAGS:
+            raise RequestError("must be true or false", parameter=name)
+    elif value.__class__ is float and not float(value or 0).is_integer():
+        raise RequestError("must be a whole number", parameter=name)
+
+
 def _check_inside(body: Body, shape: str) -> None:
-    for name in ("messages", *OFFERED):
-        items = body.get(name)
-        if items:
-            for item in items:
-                if item.__class__ is not dict:
-                    raise RequestError("must be a list of objects", parameter=name)
-    if shape != "completions" and body.get("logprobs") not in (None, False, True):
+    for name in _OF_OBJECTS:
+        for item in body.get(name) or ():
+            if item.__class__ is not dict:
+                raise RequestError("must be a list of objects", parameter=name)
+    if shape != "completions" and body.get("logprobs") not in _FLAGS:
         raise RequestError("must be true or false", parameter="logprobs")
     bias = body.get("logit_bias")
     if bias and not all(value.__class__ in (int, float) for value in bias.values()):
