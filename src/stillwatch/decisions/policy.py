@@ -22,6 +22,7 @@ from stillwatch.decisions.cel import Cel
 from stillwatch.decisions.facts import DERIVED, FACTS, PLACES, PlaceSet, reader
 from stillwatch.decisions.limit import Cap, Quota, quota
 from stillwatch.decisions.openness import Bias
+from stillwatch.decisions.remembered import RememberedConditions
 from stillwatch.decisions.rule import Name, Rule  # noqa: TC001 - the same
 from stillwatch.decisions.step import Step
 from stillwatch.errors import DocumentFault, PolicyError, YamlError
@@ -169,7 +170,8 @@ def fact_kinds(places: Mapping[str, PlaceList]) -> dict[str, object]:
 
 def _compiled(document: PolicyDocument, language: ConditionLanguage) -> Policy:
     places = {name: PlaceSet(frozenset(listed.of), listed.owned_from) for name, listed in document.places.items()}
-    conditions = language.compiled([rule.condition for rule in document.rules], fact_kinds(document.places))
+    written = [rule.condition for rule in document.rules]
+    conditions = RememberedConditions(language.compiled(written, fact_kinds(document.places)))
     rules = tuple(_bound(rule.id, rule.then) for rule in document.rules)
     steps = {
         step: tuple(_bound(f"steps.{step}[{number}]", action) for number, action in enumerate(document.steps.of(step)))
