@@ -12,6 +12,7 @@ from stillwatch.decisions.case import Case, overturned
 from stillwatch.decisions.decision import Appeal, Decision
 from stillwatch.decisions.events import Allowed, Appealed, Decided, Event, Expired, Judged, Lifted, Withdrawn
 from stillwatch.decisions.ladder import LADDER, Ladder
+from stillwatch.decisions.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -32,10 +33,9 @@ class Book:
 
     """
 
-    decisions: dict[str, Decision] = field(default_factory=dict)
+    decisions: Shelf = field(default_factory=Shelf)
     allowances: dict[str, Allowance] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
-    _by_subject: dict[Subject, list[str]] = field(default_factory=dict)
     _allowed: dict[Subject, list[str]] = field(default_factory=dict)
 
     def add(self, events: Iterable[Event]) -> Book:
@@ -51,7 +51,7 @@ class Book:
 
     def case(self, subject: Subject, belongs_to: Iterable[Subject] = ()) -> Case:
         """Give what stands for and against a subject; allowances for those that it belongs to protect it."""
-        taken = [self.decisions[name] for name in self._by_subject.get(subject, ())]
+        taken = [self.decisions[name] for name in self.decisions.names_of(subject)]
         protecting = (self.allowances[name] for each in (subject, *belongs_to) for name in self._allowed.get(each, ()))
         return Case(
             tuple(each for each in taken if each.id not in self.closed), tuple(protecting), overturned(iter(taken))
@@ -59,7 +59,7 @@ class Book:
 
     def in_force(self, now: datetime, ladder: Ladder = LADDER) -> tuple[Decision, ...]:
         """Give every decision that holds at this moment, the earliest made first."""
-        return tuple(each for subject in self._by_subject for each in self.case(subject).in_force(now, ladder))
+        return tuple(each for subject in self.decisions.subjects() for each in self.case(subject).in_force(now, ladder))
 
     def against(self, subjects: Collection[Subject], now: datetime, ladder: Ladder = LADDER) -> tuple[Decision, ...]:
         """Give what holds against a request that several subjects stand behind, strongest first.
@@ -76,7 +76,7 @@ class Book:
 
     def knows(self, subject: Subject) -> bool:
         """Whether anything was ever decided or allowed for a subject."""
-        return subject in self._by_subject or subject in self._allowed
+        return self.decisions.knows(subject) or subject in self._allowed
 
     def allowed(self, subjects: Iterable[Subject], now: datetime) -> bool:
         """Whether an allowance holds for one of some subjects at this moment."""
@@ -93,8 +93,7 @@ class Book:
     def _add(self, event: Event) -> None:
         match event:
             case Decided(decision):
-                self.decisions[decision.id] = decision
-                self._by_subject.setdefault(decision.subject, []).append(decision.id)
+                self.decisions.put(decision)
             case Lifted(name, at=at):
                 self._change(name, lifted_at=at)
             case Appealed(name):
@@ -115,4 +114,4 @@ class Book:
 
     def _change(self, name: str, *, appeal: Appeal | None = None, lifted_at: datetime | None = None) -> None:
         held = self.decisions[name]
-        self.decisions[name] = replace(held, appeal=appeal or held.appeal, lifted_at=lifted_at or held.lifted_at)
+        self.decisions.put(replace(held, appeal=appeal or held.appeal, lifted_at=lifted_at or held.lifted_at))
