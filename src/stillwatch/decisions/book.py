@@ -36,7 +36,7 @@ class Book:
     decisions: Shelf = field(default_factory=Shelf)
     allowances: dict[str, Allowance] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
-    _allowed: dict[Subject, list[str]] = field(default_factory=dict)
+    _allowed: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, events: Iterable[Event]) -> Book:
         """Take in what happened next; gives itself.
@@ -52,7 +52,9 @@ class Book:
     def case(self, subject: Subject, belongs_to: Iterable[Subject] = ()) -> Case:
         """Give what stands for and against a subject; allowances for those that it belongs to protect it."""
         taken = [self.decisions[name] for name in self.decisions.names_of(subject)]
-        protecting = (self.allowances[name] for each in (subject, *belongs_to) for name in self._allowed.get(each, ()))
+        protecting = (
+            self.allowances[name] for each in (subject, *belongs_to) for name in self._allowed.get(str(each), ())
+        )
         return Case(
             tuple(each for each in taken if each.id not in self.closed), tuple(protecting), overturned(iter(taken))
         )
@@ -74,13 +76,13 @@ class Book:
         held = [each for subject in subjects for each in self.case(subject, subjects).in_force(now, ladder)]
         return tuple(sorted(held, key=lambda each: -each.step.height))
 
-    def knows(self, subject: Subject) -> bool:
-        """Whether anything was ever decided or allowed for a subject."""
+    def knows(self, subject: str) -> bool:
+        """Whether anything was ever decided or allowed for a subject, written as `account:acct-7`."""
         return self.decisions.knows(subject) or subject in self._allowed
 
     def allowed(self, subjects: Iterable[Subject], now: datetime) -> bool:
         """Whether an allowance holds for one of some subjects at this moment."""
-        return any(self.allowances[name].stands(now) for each in subjects for name in self._allowed.get(each, ()))
+        return any(self.allowances[name].stands(now) for each in subjects for name in self._allowed.get(str(each), ()))
 
     def ended(self, now: datetime) -> tuple[Decision, ...]:
         """Give the decisions that have ended by this moment without it being written down."""
@@ -106,7 +108,7 @@ class Book:
                 self.closed.add(name)
             case Allowed(allowance):
                 self.allowances[allowance.id] = allowance
-                self._allowed.setdefault(allowance.subject, []).append(allowance.id)
+                self._allowed.setdefault(str(allowance.subject), []).append(allowance.id)
             case Withdrawn(name, at=at):
                 self.allowances[name] = replace(self.allowances[name], withdrawn_at=at)
             case _:

@@ -59,9 +59,9 @@ class Shelf(Mapping[str, Decision]):
         found = self._of.get(str(subject), ())
         return (found,) if isinstance(found, str) else found
 
-    def knows(self, subject: Subject) -> bool:
-        """Whether there is one about a subject."""
-        return str(subject) in self._of
+    def knows(self, subject: str) -> bool:
+        """Whether there is one about a subject, written as `account:acct-7`."""
+        return subject in self._of
 
     def subjects(self) -> Iterator[Subject]:
         """Yield everybody that one is about."""

@@ -50,14 +50,11 @@ class Standing:
         self, now: datetime, *, account: str, key: str = "", organization: str = "", cohorts: Sequence[str] = ()
     ) -> Held:
         """Tell what holds against a request of this account, key and organization, that is known to be of cohorts."""
-        named = (
-            (SubjectKind.ACCOUNT, account),
-            (SubjectKind.KEY, key),
-            (SubjectKind.ORGANIZATION, organization),
-            *((SubjectKind.COHORT, cohort) for cohort in cohorts),
-        )
-        subjects = [Subject(kind, value) for kind, value in named if value]
-        if not any(map(self._book.knows, subjects)):
+        named = [f"account:{account}", f"key:{key}", f"organization:{organization}"]
+        if cohorts:
+            named += [f"cohort:{cohort}" for cohort in cohorts]
+        subjects = [Subject.parsed(each) for each in named if self._book.knows(each)]
+        if not subjects:
             return NOTHING
         allowed = self._book.allowed(subjects, now)
         held = self._book.against(subjects, now)
