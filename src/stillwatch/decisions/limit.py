@@ -7,7 +7,7 @@ A pace (`rate` and `burst`) lets through what a leaking bucket lets through, and
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Measure = Literal["requests", "input_tokens", "output_tokens", "spend", "distinct_prompts", "bias_tokens"]
 Whose = Literal["key", "account", "organization", "cohort", "country", "network", "global"]
+Kind = Literal["pace", "cap", "distinct"]
 Window = Literal["minute", "hour", "day", "week"]
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
@@ -77,12 +78,18 @@ class Quota:
         of: what is counted.
         per: whose it is.
         bound: a pace or a cap.
+        kind: how it is kept: worked out once, since it is asked for on every request.
     """
 
     id: str
     of: Measure
     per: Whose
     bound: Pace | Cap
+    kind: Kind = field(init=False)
+
+    def __post_init__(self) -> None:
+        kind = "distinct" if self.of in DISTINCT else "pace" if isinstance(self.bound, Pace) else "cap"
+        object.__setattr__(self, "kind", kind)
 
 
 def wrong_with(limit: Limit) -> Iterator[tuple[str, str]]:

@@ -14,11 +14,11 @@ import heapq
 import itertools
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from stillwatch.decisions.limit import DISTINCT, Cap, Pace, Quota
+from stillwatch.decisions.limit import Cap, Pace, Quota
 from stillwatch.decisions.refusal import SHAPES, Refusal, RefusalReason
 from stillwatch.errors import CountersError
 from stillwatch.guard.clock import SteadyTime, SystemClock
@@ -42,10 +42,11 @@ if TYPE_CHECKING:
     from stillwatch.guard.tally import Tally
 
 SCHEMA = "stillwatch.counters/1"
+_SHARED = "*"
 _CLEARED = 32  # tallies or grants that one charge looks through at most, so that none takes long
 ESTIMATED = frozenset({"input_tokens", "output_tokens", "spend"})
 
-Key = tuple[str, str, str]
+Key = tuple[str, str, str]  # kind, limit, subject; `*` after the kind and no subject for those who share one
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ class Grant:
     """
 
     token: bytes = b""
+
+
+_NOTHING_TO_SETTLE = Grant()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +85,11 @@ class Exceeded:
         return Refusal(reason, SHAPES[reason].message, self.quota.id)
 
 
-class _Held(NamedTuple):
-    """An estimate that is to be settled."""
+_Held = tuple[Key, str, float, int]
+"""An estimate that is to be settled: tally, measure, amount, window. A plain tuple, as is the next: made many times."""
 
-    key: Key
-    of: str
-    amount: float
-    window: int
-
-
-class _Due(NamedTuple):
-    """One charge, with its tally and what it adds to it."""
-
-    key: Key
-    charge: Charge
-    tally: Tally
-    amount: float
-    items: tuple[int, ...]
+_Due = tuple[Key, str, "Tally", float, tuple[int, ...], bool]
+"""One charge: the key of its tally, measure, tally, amount, digests of items, and whether the tally is remembered."""
 
 
 class Counters:
@@ -131,10 +123,10 @@ class Counters:
         self._weight = 0
         self._idle: list[tuple[float, Key]] = []  # one for each tally: when it may be forgotten, at the earliest
         self._numbers = itertools.count()
-        self._grants: dict[bytes, tuple[_Held, ...]] = {}
+        self._grants: dict[bytes, list[_Held]] = {}
         self._deadlines: list[tuple[float, int, bytes]] = []
         for each in kept.tallies:
-            self._remember((each.kind, each.limit, each.subject), each.tally(), kept.now)
+            self._remember(each.key, each.tally(), kept.now)
 
     def charge(self, charges: Sequence[Charge]) -> Grant | Exceeded:
         """Charge limits, all or none.
@@ -144,14 +136,21 @@ class Counters:
         with self._lock:
             now = self._time.now()
             self._clear(now)
-            dues = [self._due(charge, now) for charge in charges]
-            waits = [self._wait(due, now) for due in dues]
-            if waits and (longest := max(waits)) > 0:
-                charge = charges[waits.index(longest)]
-                return Exceeded(charge.quota, charge.subject, None if longest == NEVER else longest)
-            held = tuple(taken for due in dues if (taken := self._take(due, now)) is not None)
+            dues: list[_Due] = []
+            longest, at_fault = 0.0, None
+            for charge in charges:
+                due = self._due(charge, now)
+                wait = self._wait(due, now)
+                if wait > longest:
+                    longest, at_fault = wait, charge
+                dues.append(due)
+            if at_fault is not None:
+                return Exceeded(at_fault.quota, at_fault.subject, None if longest == NEVER else longest)
+            held: list[_Held] = []
+            for due in dues:
+                self._take(due, now, held)
             if not held:
-                return Grant()
+                return _NOTHING_TO_SETTLE
             number = next(self._numbers)
             token = b"%d" % number
             self._grants[token] = held
@@ -183,35 +182,40 @@ class Counters:
 
     def _due(self, charge: Charge, now: float) -> _Due:
         """Find the tally that a charge goes to."""
-        quota = charge.quota
-        kind = "distinct" if quota.of in DISTINCT else "pace" if isinstance(quota.bound, Pace) else "cap"
-        key, shared = (kind, quota.id, f"={charge.subject}"), (kind, quota.id, "*")
+        quota, subject, amount, items = charge
+        kind = quota.kind
+        key: Key = (kind, quota.id, subject)
         found = self._tallies.get(key)
+        known = found is not None
         if found is None:
+            shared = (kind + _SHARED, quota.id, "")
             overflow = self._tallies.get(shared)
             if overflow is not None and overflow.idle_at() > now:
-                key, found = shared, overflow
+                key, found, known = shared, overflow, True
             elif self._weight >= self._most:
-                key, found = shared, overflow or _fresh(quota, kind)
+                key, found, known = shared, overflow or _fresh(quota), overflow is not None
             else:
-                found = _fresh(quota, kind)
-        _rebind(found, quota.bound, now)
-        return _Due(key, charge, found, amount_of(charge.amount), tuple(map(digest_of, charge.items)))
+                found = _fresh(quota)
+        if found.bound is not quota.bound:
+            _rebind(found, quota.bound, now)
+        return key, quota.of, found, amount_of(amount), tuple(map(digest_of, items)) if items else (), known
 
     def _wait(self, due: _Due, now: float) -> float:
-        tally = due.tally
+        key, _, tally, amount, items, _ = due
         if not isinstance(tally, DistinctTally):
-            return tally.wait(due.amount, now)
-        wait = tally.wait(due.items, now)
-        crowded = due.key[2] != "*" and self._weight + len(tally.new(due.items, now)) > self._most
-        if wait or not crowded or not tally.new(due.items, now):
+            return tally.wait(amount, now)
+        wait = tally.wait(items, now)
+        if wait or key[0].endswith(_SHARED) or self._weight + len(items) <= self._most:
             return wait
+        new = len(tally.new(items, now))
+        if not new or self._weight + new <= self._most:
+            return 0.0
         return window_end(tally.bound, now) - now  # what cannot be remembered cannot be counted
 
-    def _take(self, due: _Due, now: float) -> _Held | None:
-        """Charge one limit; gives what is to be settled later, if anything is."""
-        key, charge, tally, amount, items = due
-        estimated, known, window = charge.quota.of in ESTIMATED, key in self._tallies, 0
+    def _take(self, due: _Due, now: float, held: list[_Held]) -> None:
+        """Charge one limit, and add what is to be settled later, if anything is."""
+        key, of, tally, amount, items, known = due
+        estimated, window = of in ESTIMATED, 0
         if isinstance(tally, DistinctTally):
             more = tally.take(items, now)
             self._weight += more if known else 0
@@ -221,7 +225,8 @@ class Counters:
             window = tally.take(amount, now)
         if not known:
             self._remember(key, tally, now)
-        return _Held(key, charge.quota.of, amount, window) if estimated else None
+        if estimated:
+            held.append((key, of, amount, window))
 
     def _remember(self, key: Key, tally: Tally, now: float) -> None:
         self._tallies[key] = tally
@@ -229,14 +234,14 @@ class Counters:
         heapq.heappush(self._idle, (min(tally.idle_at(), now + self._hold), key))
 
     def _settle(self, token: bytes, used: Mapping[str, float], now: float) -> None:
-        for held in self._grants.pop(token, ()):
-            tally = self._tallies.get(held.key)
-            actual = amount_of(used.get(held.of, held.amount))
-            actual = actual if actual < NEVER else held.amount  # what nobody can have used is no news
+        for key, of, amount, window in self._grants.pop(token, ()):
+            tally = self._tallies.get(key)
+            actual = amount_of(used.get(of, amount))
+            actual = actual if actual < NEVER else amount  # what nobody can have used is no news
             if isinstance(tally, PaceTally):
-                tally.settle(held.amount, actual, now)
+                tally.settle(amount, actual, now)
             elif isinstance(tally, CapTally):
-                tally.settle(held.amount, actual, held.window)
+                tally.settle(amount, actual, window)
 
     def _clear(self, now: float) -> None:
         """Settle what nobody settled, and forget what changes nothing; a few at a time."""
@@ -272,7 +277,8 @@ class _Kept(Part, frozen=True):
     @classmethod
     def of(cls, key: Key, tally: Tally, now: float) -> _Kept:
         """Write a tally down."""
-        _, limit, subject = key
+        kind, limit, whose = key
+        subject = _SHARED if kind.endswith(_SHARED) else f"={whose}"
         if isinstance(tally, PaceTally):
             tally = tally.settled(now)
             bound = (tally.bound.per_second, tally.bound.burst)
@@ -281,6 +287,12 @@ class _Kept(Part, frozen=True):
         if isinstance(tally, CapTally):
             return cls("cap", limit, subject, bound, used=tally.used, window=tally.window)
         return cls("distinct", limit, subject, bound, window=tally.window, seen=tuple(sorted(tally.seen)))
+
+    @property
+    def key(self) -> Key:
+        """What it is kept by."""
+        shared = self.subject == _SHARED
+        return self.kind + _SHARED * shared, self.limit, "" if shared else self.subject.removeprefix("=")
 
     def tally(self) -> Tally:
         """Read it again."""
@@ -317,18 +329,18 @@ def _rebind(tally: Tally, bound: Pace | Cap, now: float) -> None:
     """Give a tally the bound of the policy in force; what is used stays used."""
     if isinstance(tally, PaceTally):
         tally.bound = bound if isinstance(bound, Pace) else tally.bound
-    elif isinstance(bound, Cap) and bound != tally.bound:
-        running = tally.window == window_of(tally.bound, now)
+    elif isinstance(bound, Cap):
+        running = bound != tally.bound and tally.window == window_of(tally.bound, now)
         tally.bound = bound
         if running:
             tally.window = window_of(bound, now)
 
 
-def _fresh(quota: Quota, kind: str) -> Tally:
+def _fresh(quota: Quota) -> Tally:
     bound = quota.bound
     if isinstance(bound, Pace):
         return PaceTally(bound)
-    return DistinctTally(bound) if kind == "distinct" else CapTally(bound)
+    return DistinctTally(bound) if quota.kind == "distinct" else CapTally(bound)
 
 
 def _weight(tally: Tally) -> int:
