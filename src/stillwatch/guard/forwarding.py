@@ -40,8 +40,11 @@ _REQUEST_ONLY_HERE: Final = frozenset(
     )
 )
 _RESPONSE_ONLY_HERE: Final = _REQUEST_ONLY_HERE - {b"content-length", b"host", b"expect"}
+_START: Final = 7  # pieces that the request line and `host` are made of
+_NO_URL: Final = bytes(range(0x21)) + b"#\x7f"  # spaces, control characters, and what begins a fragment
 _SENDER: Final = frozenset((b"forwarded", b"x-real-ip"))  # who sent it, as a client may lie about it; x-forwarded-* too
 _UNSPOKEN: Final = frozenset((b"close", b"keep-alive", b"te", b"trailers", b"upgrade", b""))
+_NONE: Final[set[bytes]] = set()
 
 
 class BadRequestError(Exception):
@@ -99,37 +102,61 @@ def heading(scope: Mapping[str, Any], *, authority: bytes, base: bytes, trusted:
         BadRequestError: it cannot be passed on as one request.
 
     """
-    method = _method(scope)
-    kept: Headers = []
-    named: list[bytes] = []
-    declared: int | None = None
-    chunked = False
-    host = b""
+    own = _Own()
+    pieces = [_method(scope), b" ", base, target(scope), b" HTTP/1.1\r\nhost: ", authority, b"\r\n"]
     for name, value in scope["headers"]:
-        if name not in _REQUEST_ONLY_HERE:
-            if trusted or not (name in _SENDER or name.startswith(b"x-forwarded-")):
-                kept.append((name, value))
-        elif name == b"host":
-            host = value
+        if name in _REQUEST_ONLY_HERE:
+            own.take(name, value)
+        elif name[:2] == b"x-" and name.startswith(b"x-forwarded-"):
+            if trusted:
+                own.forwarded.setdefault(name, []).append(value)
+        elif trusted or name not in _SENDER:
+            pieces += (name, b": ", value, b"\r\n")
+    if own.named:
+        own.leave_out(pieces)
+    if own.chunked and own.length is not None:
+        raise BadRequestError(400, "A request has either a length or chunks")
+    _tell_sender(pieces, own, scope)
+    pieces += (b"via", b": ", PSEUDONYM, b"\r\n")
+    lines = b"".join(pieces)
+    ends = (len(pieces) - _START) // 4 + 2
+    if lines.count(b"\n") != ends or lines.count(b"\r") != ends or b"\0" in lines:
+        raise BadRequestError(400, "A header has a line break in it")
+    return Heading(lines, own.length, own.chunked)
+
+
+class _Own:
+    """What a request says to this side only."""
+
+    __slots__ = ("chunked", "forwarded", "host", "length", "named")
+
+    def __init__(self) -> None:
+        self.host = b""
+        self.length: int | None = None
+        self.chunked = False
+        self.named: set[bytes] = set()
+        self.forwarded: dict[bytes, list[bytes]] = {}
+
+    def take(self, name: bytes, value: bytes) -> None:
+        if name == b"host":
+            self.host = value
         elif name == b"content-length":
-            declared = _length(value, declared)
-        elif name == b"transfer-encoding":
-            chunked = _chunked(value, chunked)
+            self.length = _length(value, self.length)
         elif name == b"connection":
-            named += value.lower().split(b",")
+            self.named.update(_named(value))
+        elif name == b"transfer-encoding":
+            self.chunked = _chunked(value, before=self.chunked)
         elif name == b"upgrade" and value.strip().lower() == b"websocket":
             raise BadRequestError(501, "WebSockets are not served here")
-    if chunked and declared is not None:
-        raise BadRequestError(400, "A request has either a length or chunks")
-    if named:
-        kept = _without(kept, named)
-    kept = _with_sender(kept, scope, host)
-    kept.append((b"via", PSEUDONYM))
-    lines = b"".join([b"%b: %b\r\n" % pair for pair in kept])
-    if lines.count(b"\n") != len(kept) or lines.count(b"\r") != len(kept) or b"\0" in lines:
-        raise BadRequestError(400, "A header has a line break in it")
-    start = b"%b %b%b HTTP/1.1\r\nhost: %b\r\n" % (method, base, target(scope), authority)
-    return Heading(start + lines, declared, chunked)
+
+    def leave_out(self, pieces: list[bytes]) -> None:
+        """Take out what `Connection` names; each header is four pieces."""
+        kept = []
+        for at in range(_START, len(pieces), 4):
+            if pieces[at] not in self.named or pieces[at].startswith(OURS):
+                kept += pieces[at : at + 4]
+        pieces[_START:] = kept
+        self.forwarded = {name: told for name, told in self.forwarded.items() if name not in self.named}
 
 
 def target(scope: Mapping[str, Any]) -> bytes:
@@ -146,7 +173,7 @@ def target(scope: Mapping[str, Any]) -> bytes:
     raw = raw.partition(b"?")[0]  # some servers leave the query in it
     query: bytes = scope.get("query_string", b"")
     whole = raw + b"?" + query if query else raw
-    if not whole.isascii() or min(whole) <= 0x20 or b"\x7f" in whole or b"#" in whole:  # no space, no control character
+    if not whole.isascii() or whole.translate(None, _NO_URL) != whole:
         raise BadRequestError(400, "The path has characters that no URL has")
     return whole
 
@@ -159,16 +186,16 @@ def answer_headers(status: int, headers: Headers) -> Headers:
         headers: names in lower case.
 
     """
-    named: list[bytes] = []
+    named: set[bytes] = set()
     kept: Headers = []
     for pair in headers:
         name = pair[0]
         if name not in _RESPONSE_ONLY_HERE:
             kept.append(pair)
         elif name == b"connection":
-            named += pair[1].lower().split(b",")
+            named |= _named(pair[1])
     if named:
-        kept = _without(kept, named)
+        kept = [pair for pair in kept if pair[0] not in named]
     if status in {204, 304}:  # these have no body, whatever length they tell (RFC 9110 8.6)
         kept = [pair for pair in kept if pair[0] != b"content-length"]
     return kept
@@ -222,34 +249,34 @@ def _length(value: bytes, before: int | None) -> int:
     return int(value)
 
 
-def _chunked(value: bytes, before: bool) -> bool:
+def _chunked(value: bytes, *, before: bool) -> bool:
     if before or value.strip().lower() != b"chunked":
         raise BadRequestError(501, "No transfer coding but chunks is served here")
     return True
 
 
-def _without(headers: Headers, named: list[bytes]) -> Headers:
-    """Leave out what `Connection` names."""
-    names = {name.strip() for name in named} - _UNSPOKEN
-    if not names:
-        return headers
-    return [pair for pair in headers if pair[0] not in names or pair[0].startswith(OURS)]
+def _named(value: bytes) -> set[bytes]:
+    """Give the headers that a `Connection` names."""
+    if value == b"keep-alive":
+        return _NONE
+    return {name.strip() for name in value.lower().split(b",")} - _UNSPOKEN
 
 
-def _with_sender(headers: Headers, scope: Mapping[str, Any], host: bytes) -> Headers:
-    """Say who sent the request, how and where to: after what a trusted proxy said; what others said is gone already."""
-    told = [value for name, value in headers if name == b"x-forwarded-for"]
-    names = {name for name, _ in headers if name.startswith(b"x-forwarded-")}
-    kept = [pair for pair in headers if pair[0] != b"x-forwarded-for"] if told else headers
-    if scope.get("client"):
-        told.append(str(scope["client"][0]).encode())
-    if told:
-        kept.append((b"x-forwarded-for", b", ".join(told)))
-    if b"x-forwarded-proto" not in names:
-        kept.append((b"x-forwarded-proto", scope.get("scheme", "http").encode()))
-    if host and b"x-forwarded-host" not in names:
-        kept.append((b"x-forwarded-host", host))
-    return kept
+def _tell_sender(pieces: list[bytes], own: _Own, scope: Mapping[str, Any]) -> None:
+    """Say who sent the request, how and where to: after what a trusted proxy said, instead of what others said."""
+    client = scope.get("client")
+    told = own.forwarded
+    if client:
+        address = str(client[0]).encode()
+        before = told.pop(b"x-forwarded-for", None) if told else None
+        pieces += (b"x-forwarded-for", b": ", address if before is None else b", ".join((*before, address)), b"\r\n")
+    if b"x-forwarded-proto" not in told:
+        pieces += (b"x-forwarded-proto", b": ", scope.get("scheme", "http").encode(), b"\r\n")
+    if own.host and b"x-forwarded-host" not in told:
+        pieces += (b"x-forwarded-host", b": ", own.host, b"\r\n")
+    for name, values in told.items():
+        for value in values:
+            pieces += (name, b": ", value, b"\r\n")
 
 
 def _refuse_untidy(path: str) -> None:

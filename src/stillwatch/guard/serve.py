@@ -29,6 +29,45 @@ _TOO_LONG: Final = (
 )
 
 
+class _OneWrite:
+    """A transport that holds an answer's head until the body's first piece, or the loop's next turn, comes.
+
+    Sending is the dearest thing that a gateway does; uvicorn would send twice for each answer.
+    """
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Send, or hold what comes first."""
+        if self._head is None:
+            self._head = data
+            self._loop.call_soon(self.flush)
+        elif self._head:
+            self._head, head = b"", self._head
+            self._transport.write(head + data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is held."""
+        if self._head:
+            self._head, head = b"", self._head
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Send what is held, and close."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether it is being closed."""
+        return self._transport.is_closing()
+
+
 class GuardedHttp(HttpToolsProtocol):
     """Uvicorn's connection to one client, with bounds on what a client may keep it waiting for."""
 
@@ -75,6 +114,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._in_head = False
         self._head_size = 0
         super().on_headers_complete()
+        self.cycle.transport = _OneWrite(self.transport, self.loop)  # type: ignore[assignment]  # all that it uses
         self.headers = []  # the application has the list that was
         if self.parser.should_upgrade():
             self.cycle.keep_alive = False  # no other protocol is spoken; what follows is not read as requests

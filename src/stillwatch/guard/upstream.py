@@ -13,6 +13,7 @@ they come. What it holds to:
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import ssl
 from collections import deque
@@ -70,7 +71,9 @@ class Connection(asyncio.Protocol):
         self.uses = 0
         self.deadline = _NEVER
         self.idle_since = 0.0
-        self._upstream, self._sock = upstream, sock
+        self._upstream = upstream
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN | select.POLLHUP | select.POLLERR)
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._closed = False
@@ -165,13 +168,7 @@ class Connection(asyncio.Protocol):
         """Whether the upstream still holds a connection that nobody uses; looks into the socket."""
         if self._closed or self._transport is None or self._transport.is_closing():
             return False
-        try:
-            self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False  # it is at its end, or holds bytes that nobody asked for
+        return not self._poll.poll(0)  # else it is at its end, or holds bytes that nobody asked for
 
     # ------------------------------------------------------------ asyncio
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is a stream
