@@ -23,7 +23,8 @@
     |  |- RequestError       a request to a model's API cannot be read: carries the parameter where it is one
     |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
     |  |  `- NoLedgerError   there is none yet
-    |  `- ChainError         a ledger whose audit trail is not what it was
+    |  |- ChainError         a ledger whose audit trail is not what it was
+    |  `- UpstreamError      the server behind the gateway: not reached, silent, or broke off; carries the status to tell
     `- OutputError           results could not be written: disk full, no permission (exit code 3)
 
 Imports nothing of stillwatch.
@@ -207,6 +208,19 @@ class NoLedgerError(LedgerError):
 
 class ChainError(InputError):
     """A ledger whose audit trail is not what it was; the text names the first broken entry."""
+
+
+class UpstreamError(InputError):
+    """The server behind the gateway cannot be reached, does not answer, or breaks off.
+
+    Attributes:
+        status: what a client is told: 502, 503 or 504.
+
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class OutputError(StillwatchError):
