@@ -15,6 +15,7 @@ from stillwatch.cli.decide import decide
 from stillwatch.cli.decisions import decisions
 from stillwatch.cli.demo import demo
 from stillwatch.cli.explain import explain
+from stillwatch.cli.guard import guard
 from stillwatch.cli.ledger import ledger
 from stillwatch.cli.output import say
 from stillwatch.cli.policy import policy
@@ -76,5 +77,5 @@ def commands() -> None:
     """
 
 
-for _command in (scan, explain, decide, decisions, ledger, baseline, policy, simulate, demo, version):
+for _command in (scan, explain, decide, decisions, guard, ledger, baseline, policy, simulate, demo, version):
     commands.add_command(_command)

@@ -74,6 +74,24 @@ class Readiness:
     parts: Mapping[str, str]
 
 
+def check(settings: GuardSettings) -> Policy:
+    """Read everything that a guard of these settings reads when it starts, and give the policy.
+
+    Raises:
+        StillwatchError: a guard of these settings would not start.
+
+    """
+    if settings.policy is None:
+        raise SettingsError("guard", (), reason="no policy is named; without one everything would be allowed")
+    policy = load_policy(settings.policy)
+    for networks in (settings.trusted_proxies, settings.operators):
+        NetworkList(networks, path="settings")
+    _watched_directory(settings)
+    _watched_networks(settings).value.close()
+    _key(settings, _say)
+    return policy
+
+
 class _Charged(NamedTuple):
     """What came of charging the limits: a refusal, how long until there is room, by which limit; or what to settle."""
 

@@ -283,7 +283,6 @@ class Connection(asyncio.Protocol):
         self._until_end = not codings and not lengths and not self._bodiless
         self._keep = not self._until_end and self._parser.should_keep_alive()
 
-
     def _over(self, error: Exception | None) -> None:
         """The upstream sends no more."""
         self._closed = True

@@ -1,0 +1,37 @@
+"""The gateway: a guard around a reverse proxy, for those who have no server to put the middleware into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stillwatch.guard.app import Guard
+from stillwatch.guard.proxy import Proxy
+from stillwatch.guard.traces import configure
+
+if TYPE_CHECKING:
+    from stillwatch.guard.settings import GuardSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Makes the application, in each worker its own.
+
+    Attributes:
+        upstream: URL of the model's API.
+        settings: of the guard.
+    """
+
+    upstream: str
+    settings: GuardSettings
+
+    def __call__(self) -> Guard:
+        """Make it.
+
+        Raises:
+            UsageError: the upstream's URL, the settings or the policy cannot be used.
+            InputError: a file that the settings name cannot be read.
+
+        """
+        configure()
+        return Guard(Proxy(self.upstream, trusted_proxies=self.settings.trusted_proxies), settings=self.settings)
