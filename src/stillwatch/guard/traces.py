@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 from stillwatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Span, Tracer, TracerProvider
 
     from stillwatch.decisions.refusal import Refusal
     from stillwatch.decisions.ruling import Ruling
@@ -35,18 +35,22 @@ Headers = tuple[tuple[bytes, bytes], ...]
 class Traces:
     """Begins spans. Made by `open`."""
 
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
-        self._on = False
+    def __init__(self, tracer: Tracer, *, on: bool) -> None:
+        self._tracer, self._on = tracer, on
 
     @classmethod
-    def open(cls) -> Traces | None:
-        """Give what begins spans; None where OpenTelemetry is not installed."""
+    def open(cls, provider: TracerProvider | None = None) -> Traces | None:
+        """Give what begins spans; None where OpenTelemetry is not installed.
+
+        Args:
+            provider: of the app; None for the one that is, or will be, set for the whole process.
+
+        """
         try:
             from opentelemetry import trace  # noqa: PLC0415 - optional
         except ImportError:
             return None
-        return cls(trace.get_tracer(NAME))
+        return cls(trace.get_tracer(NAME, tracer_provider=provider), on=provider is not None)
 
     def begin(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> GuardSpan | None:
         """Begin a request's span; None while no tracer provider is configured.
@@ -161,7 +165,7 @@ class GuardSpan:
         span.end()
 
 
-def configure(environment: Mapping[str, str] | None = None) -> Callable[[], None] | None:
+def configure() -> Callable[[], None] | None:
     """Send spans by OTLP over HTTP where OpenTelemetry's own environment variables ask for it, and nobody did so yet.
 
     `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` asks for it; the SDK reads the rest (service
@@ -172,7 +176,7 @@ def configure(environment: Mapping[str, str] | None = None) -> Callable[[], None
         UsageError: it is asked for and the SDK or the exporter is not installed.
 
     """
-    environment = os.environ if environment is None else environment
+    environment = os.environ
     unwanted = (
         not any(environment.get(name) for name in _ENDPOINTS)
         or environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
