@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "stillwatch.guard"
 _SERVICE: Final = "stillwatch-guard"
-_LONGEST: Final = 128  # characters of what a client says its model is
+_LONGEST: Final = 128  # characters of what a client chooses: a path, a model's name
 _OPERATIONS: Final = {"completion": "text_completion"}  # the others are called the same there
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -74,7 +74,7 @@ class Traces:
             NAME,
             context,
             kind=trace.SpanKind.SERVER,
-            attributes={"http.request.method": method, "url.path": path},
+            attributes={"http.request.method": method, "url.path": _text(path)},
         )
         return GuardSpan(span, context)
 
@@ -143,7 +143,7 @@ class GuardSpan:
         if api is not None:
             said["gen_ai.provider.name"] = api
         if model is not None:
-            said["gen_ai.request.model"] = model[:_LONGEST].encode("utf-8", "replace").decode()
+            said["gen_ai.request.model"] = _text(model)
         for name, value in said.items():
             span.set_attribute(name, value)  # type: ignore[arg-type]
 
@@ -163,6 +163,11 @@ class GuardSpan:
                 span.set_attribute("error.type", str(status) if status else "no_answer")
                 span.set_status(trace.StatusCode.ERROR)
         span.end()
+
+
+def _text(told: str) -> str:
+    """Cut what a client chose, and leave no half characters in it."""
+    return told[:_LONGEST].encode("utf-8", "replace").decode()
 
 
 def configure() -> Callable[[], None] | None:
