@@ -100,7 +100,7 @@ class Server:
 
     def _answers(self) -> bool:
         try:
-            return self.tell("PING").startswith("+PONG")
+            return self.tell("PING").startswith(("+PONG", "-NOAUTH"))
         except OSError:
             return False
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import errno
 import logging
+import os
 import queue
 import secrets
 import threading
@@ -102,7 +104,8 @@ class ExchangeLog:
         self._report = _Report(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._probe()
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written: {_reason(error)}") from error
         self._threads = [
@@ -404,12 +407,6 @@ class ExchangeLog:
         with self._changed:
             self._unpacked -= journals
             self._changed.notify_all()
-
-    def _probe(self) -> None:
-        """Find out at once whether files can be made here."""
-        probe = self.folder / f".{self._token}.tmp"
-        probe.touch(exist_ok=False)
-        probe.unlink()
 
 
 class _Report:

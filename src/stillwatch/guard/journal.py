@@ -66,10 +66,8 @@ class Journal:
             OSError: the disk is full, or what else can be wrong with it.
 
         """
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE)
+        handle = _created(path)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            path.stat()  # raises where it was removed as an abandoned one before it was locked
             head = _Head(SCHEMA, tuple(columns), secrets.randbits(32))
             data = _framed(msgspec.json.encode(head), 0)
             _write(handle, data, 0)
@@ -174,6 +172,20 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _created(path: Path) -> int:
+    """Create a file and lock it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if _is_at(path, handle):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # another process removed it as an abandoned one, before it was locked
+
+
 def _cut(path: Path, handle: int) -> tuple[Journal | None, int]:
     whole = os.fstat(handle).st_size
     payload = _payload(handle, 0, 0)
@@ -181,6 +193,8 @@ def _cut(path: Path, handle: int) -> tuple[Journal | None, int]:
         path.unlink()
         return None, whole
     head = msgspec.json.decode(payload, type=_Head)
+    if head.schema != SCHEMA:
+        raise msgspec.DecodeError(f"`{head.schema}`, not `{SCHEMA}`")
     journal = Journal(path, handle, head, _FRAME.size + len(payload))
     while (payload := _payload(handle, journal.size, head.salt)) is not None:
         journal.size += _FRAME.size + len(payload)

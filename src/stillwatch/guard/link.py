@@ -104,7 +104,7 @@ def _context(options: dict[str, str], where: str) -> ssl.SSLContext:
     return context
 
 
-class _Connection(asyncio.Protocol):
+class Pipe(asyncio.Protocol):
     """One connection: commands go out, answers come back in the same order.
 
     Attributes:
@@ -200,7 +200,7 @@ class Link:
         self._place = self._at = place
         self._timeout, self._script, self._probe = timeout, script, probe
         self._digest: bytes | None = None
-        self._connection: _Connection | None = None
+        self._connection: Pipe | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._first: asyncio.Future[None] | None = None  # the attempt that requests wait for; later ones they do not
         self._why = "is not connected"
@@ -256,7 +256,7 @@ class Link:
 
     # ---- reaching it
 
-    async def _reach(self) -> _Connection:
+    async def _reach(self) -> Pipe:
         """Wait for the first attempt at most; while the server is known to be away, do not wait."""
         if self._closed:
             raise self._error(self._why)
@@ -274,7 +274,7 @@ class Link:
     async def _keep(self) -> None:
         """Connect, again and again; runs for as long as the link is used."""
         while True:
-            connection = _Connection(self._timeout)
+            connection = Pipe(self._timeout)
             try:
                 async with asyncio.timeout(_ATTEMPT):
                     await self._connect(connection)
@@ -302,7 +302,7 @@ class Link:
             self._first.set_result(None)
         self._first = None
 
-    async def _connect(self, connection: _Connection) -> None:
+    async def _connect(self, connection: Pipe) -> None:
         """Open a connection, log in, and see whether the server does what it will be asked for."""
         loop, at = asyncio.get_running_loop(), self._at
         try:
@@ -330,7 +330,7 @@ class Link:
         if isinstance(probed, hiredis.ReplyError):
             self._refused(connection, str(probed))
 
-    def _refused(self, connection: _Connection, answer: str) -> None:
+    def _refused(self, connection: Pipe, answer: str) -> None:
         """Look elsewhere, or later, if the server can do nothing for us now."""
         code = next((code for code in _AWAY if f"{code} " in answer), None)
         if code in {"MOVED", "ASK"}:

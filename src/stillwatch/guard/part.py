@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stillwatch.exchanges.columns import typed
+from stillwatch.exchanges.columns import MICROSECONDS, time_of, typed
 from stillwatch.exchanges.schema import EXCHANGE
 from stillwatch.guard.journal import SUFFIX, Journal, sync_folder
 
@@ -109,7 +109,17 @@ def _batch(rows: list[list[object]], columns: tuple[str, ...], schema: pa.Schema
 
 
 def _column(values: list[object], to: pa.DataType) -> pa.Array:
+    if to == MICROSECONDS:
+        values = [_ticks(value) for value in values]
     if not pa.types.is_list(to):
         return typed(values, to).values
     lists = [[str(item) for item in value] if isinstance(value, list) else None for value in values]
     return pa.array(lists, to)
+
+
+def _ticks(value: object) -> int | None:
+    """Read a time by itself: Arrow takes numbers among dates for another unit than alone."""
+    try:
+        return time_of(value)
+    except ValueError:
+        return None

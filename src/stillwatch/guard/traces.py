@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Final
 from stillwatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Span, Tracer, TracerProvider
 
     from stillwatch.decisions.refusal import Refusal
     from stillwatch.decisions.ruling import Ruling
 
 NAME: Final = "stillwatch.guard"
 _SERVICE: Final = "stillwatch-guard"
-_LONGEST: Final = 128  # characters of what a client says its model is
+_LONGEST: Final = 128  # characters of what a client chooses: a path, a model's name
 _OPERATIONS: Final = {"completion": "text_completion"}  # the others are called the same there
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -35,18 +35,22 @@ Headers = tuple[tuple[bytes, bytes], ...]
 class Traces:
     """Begins spans. Made by `open`."""
 
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
-        self._on = False
+    def __init__(self, tracer: Tracer, *, on: bool) -> None:
+        self._tracer, self._on = tracer, on
 
     @classmethod
-    def open(cls) -> Traces | None:
-        """Give what begins spans; None where OpenTelemetry is not installed."""
+    def open(cls, provider: TracerProvider | None = None) -> Traces | None:
+        """Give what begins spans; None where OpenTelemetry is not installed.
+
+        Args:
+            provider: of the app; None for the one that is, or will be, set for the whole process.
+
+        """
         try:
             from opentelemetry import trace  # noqa: PLC0415 - optional
         except ImportError:
             return None
-        return cls(trace.get_tracer(NAME))
+        return cls(trace.get_tracer(NAME, tracer_provider=provider), on=provider is not None)
 
     def begin(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> GuardSpan | None:
         """Begin a request's span; None while no tracer provider is configured.
@@ -70,7 +74,7 @@ class Traces:
             NAME,
             context,
             kind=trace.SpanKind.SERVER,
-            attributes={"http.request.method": method, "url.path": path},
+            attributes={"http.request.method": method, "url.path": _text(path)},
         )
         return GuardSpan(span, context)
 
@@ -139,7 +143,7 @@ class GuardSpan:
         if api is not None:
             said["gen_ai.provider.name"] = api
         if model is not None:
-            said["gen_ai.request.model"] = model[:_LONGEST].encode("utf-8", "replace").decode()
+            said["gen_ai.request.model"] = _text(model)
         for name, value in said.items():
             span.set_attribute(name, value)  # type: ignore[arg-type]
 
@@ -161,7 +165,12 @@ class GuardSpan:
         span.end()
 
 
-def configure(environment: Mapping[str, str] | None = None) -> Callable[[], None] | None:
+def _text(told: str) -> str:
+    """Cut what a client chose, and leave no half characters in it."""
+    return told[:_LONGEST].encode("utf-8", "replace").decode()
+
+
+def configure() -> Callable[[], None] | None:
     """Send spans by OTLP over HTTP where OpenTelemetry's own environment variables ask for it, and nobody did so yet.
 
     `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` asks for it; the SDK reads the rest (service
@@ -172,7 +181,7 @@ def configure(environment: Mapping[str, str] | None = None) -> Callable[[], None
         UsageError: it is asked for and the SDK or the exporter is not installed.
 
     """
-    environment = os.environ if environment is None else environment
+    environment = os.environ
     unwanted = (
         not any(environment.get(name) for name in _ENDPOINTS)
         or environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
