@@ -130,7 +130,7 @@ class Door:
         self._networks = _watched_networks(settings)
         self._addresses: dict[str, dict[str, FactValue]] = {}
         self._addresses_of: Networks | None = None
-        self._state: State = LocalState() if state is None else state
+        self._state: State = _state(settings) if state is None else state
         self.standing = Standing()
         self._follower = Follower(
             settings.ledger, self._take, (self._policy, self._directory, self._networks), self._told
@@ -399,6 +399,15 @@ class Door:
     def _recovered(self, part: str) -> None:
         if self._outages.pop(part, None) is not None:
             self._told(f"{part}: works again")
+
+
+def _state(settings: GuardSettings) -> State:
+    shared = settings.state
+    if shared is None:
+        return LocalState()
+    from stillwatch.guard.valkey import ValkeyState  # noqa: PLC0415  its client need not be installed otherwise
+
+    return ValkeyState(shared.url, name=shared.name, timeout=shared.timeout)
 
 
 def _opened(log: LogTo) -> ExchangeLog:

@@ -55,6 +55,17 @@ class Deployment(Part, frozen=True):
     tenant: str = ""
 
 
+class SharedState(Part, frozen=True):
+    """A Valkey or Redis server on which guards count together.
+
+    `name` is the deployment's: guards of one name share what they count.
+    """
+
+    url: str
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,60}$")] = "default"
+    timeout: Annotated[float, Meta(gt=0, le=10)] = 0.05
+
+
 class LogTo(Part, frozen=True):
     """Where exchanges are logged, as `exchange/1`."""
 
@@ -83,7 +94,7 @@ class GuardSettings(Part, frozen=True):
     schema: Literal["stillwatch.guard/1"] = SCHEMA
     policy: str | None = None
     ledger: str | None = None
-    state: str | None = None
+    state: SharedState | None = None
     accounts: str | None = None
     keys: str | None = None
     key_file: str | None = None
