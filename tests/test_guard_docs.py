@@ -15,6 +15,7 @@ from stillwatch.guard.settings import (
     Identify,
     Known,
     LogTo,
+    MetricsAt,
     NetworkFiles,
     Prices,
     SharedState,
@@ -29,6 +30,7 @@ PARTS: dict[str, Any] = {
     "deployment": Deployment,
     "state": SharedState,
     "exchange_log": LogTo,
+    "metrics": MetricsAt,
     "prices.MODEL": Prices,
     "known": Known,
 }

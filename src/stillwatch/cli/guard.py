@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,11 +10,14 @@ from stillwatch.cli.options import FILE
 from stillwatch.cli.output import say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stillwatch.guard.settings import GuardSettings
 
 
 @click.command()
-@click.option("--upstream", required=True, metavar="URL", help="The model's API: http://host:port or https://...")
+@click.option("--upstream", metavar="URL", help="The model's API: http://host:port or https://...")
+@click.option("--beside", is_flag=True, help="No upstream: Envoy, nginx or LiteLLM ask about each request.")
 @click.option("--policy", metavar="FILE|NAME", help="What is allowed to whom; a file, or a policy of stillwatch's.")
 @click.option("--ledger", metavar="PATH|URL", envvar="STILLWATCH_LEDGER", show_envvar=True, help="Decisions to follow.")
 @click.option(
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 @click.option("--private-key", type=FILE, help="Of the certificate.")
 def guard(
     *,
-    upstream: str,
+    upstream: str | None,
+    beside: bool,
     policy: str | None,
     ledger: str | None,
     settings_file: Path | None,
@@ -54,12 +57,15 @@ def guard(
     from stillwatch.guard.gateway import Gateway
     from stillwatch.guard.serve import Serving, run
 
+    if (upstream is None) is not beside:
+        raise click.UsageError("give --upstream, the API that is guarded, or --beside if another gateway asks")
     settings = _settings(settings_file, policy, ledger)
     loaded = check(settings)
     if workers > 1 and settings.state is None:
         say(f"each of the {workers} workers counts for itself; name a server in `state` for limits that they share")
     mode = "observes, and changes nothing" if loaded.document.mode == "observe" else "enforces"
-    say(f"policy {loaded.document.name} {mode}; {upstream} is served on http{'s' * bool(certificate)}://{host}:{port}")
+    what = f"{upstream} is served" if upstream else "other gateways are answered"
+    say(f"policy {loaded.document.name} {mode}; {what} on http{'s' * bool(certificate)}://{host}:{port}")
     files = (None if path is None else str(path) for path in (certificate, private_key))
     run(Gateway(upstream, settings), Serving(host, port, workers, drain, 75.0, *files))
 

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stillwatch.errors import SettingsError
+from stillwatch.guard import litellm, nginx
 from stillwatch.guard.door import Door
 from stillwatch.guard.incoming import Incoming
+from stillwatch.guard.litellm import LiteLLMGuardrail
+from stillwatch.guard.nginx import AuthRequest
 from stillwatch.guard.settings import GuardSettings, load_settings
 from stillwatch.guard.wire.answer import AnswerReader
 from stillwatch.guard.wire.edited import client_steering
@@ -24,6 +27,8 @@ from stillwatch.guard.wire.refused import error_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+
+    import grpc.aio
 
     from stillwatch.guard.admission import Admission, Header
     from stillwatch.guard.state import State
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT: Final = "STILLWATCH_GUARD"
 PREFIX: Final = "/stillwatch/"
+_GRACE: Final = 5.0  # seconds in which Envoy's questions may still be answered
 
 
 class Guard:
@@ -70,7 +76,8 @@ class Guard:
     ) -> None:
         self._app = app
         self.door = Door(_settings(policy, store, settings), state=state, told=told)
-        self.routes: dict[str, App] = {}
+        self.routes: dict[str, App] = {nginx.PATH: AuthRequest(self.door), litellm.PATH: LiteLLMGuardrail(self.door)}
+        self._envoy: grpc.aio.Server | None = None
         self._started, self._starting = False, asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +104,12 @@ class Guard:
         async with self._starting:
             if not self._started:
                 await self.door.start()
+                address = self.door.settings.envoy
+                if address is not None:
+                    from stillwatch.guard.envoy import serve_envoy  # noqa: PLC0415  gRPC need not be installed otherwise
+
+                    host, _, port = address.rpartition(":")
+                    self._envoy, _ = await serve_envoy(self.door, host, int(port))
                 self._started = True
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,6 +124,8 @@ class Guard:
         async def said(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown") and self._started:
                 self._started = False
+                if self._envoy is not None:
+                    await self._envoy.stop(_GRACE)
                 await self.door.aclose()
             await send(message)
 
@@ -159,6 +174,8 @@ class Guard:
         route = self.routes.get(path)
         if path == "health/live":
             await _respond_json(send, 200, {"status": "live"})
+        elif route is not None:
+            await route(scope, receive, send)
         elif not self.door.is_operator(incoming):
             await _respond(send, 404, [(b"content-length", b"0")], b"")
         elif path == "health/ready":
@@ -172,8 +189,6 @@ class Guard:
                 (b"content-length", str(len(page)).encode()),
             ]
             await _respond(send, 200, headers, page)
-        elif route is not None:
-            await route(scope, receive, send)
         else:
             await _respond(send, 404, [(b"content-length", b"0")], b"")
 

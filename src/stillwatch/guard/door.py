@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from stillwatch.decisions.decide import decide, rule_in_outage
 from stillwatch.decisions.plan import refusal
 from stillwatch.decisions.refusal import RefusalReason
@@ -36,7 +38,7 @@ from stillwatch.guard.policy_file import bundled, load_policy
 from stillwatch.guard.standing import NOTHING, Standing
 from stillwatch.guard.state import LocalState
 from stillwatch.guard.traces import Traces
-from stillwatch.guard.wire.asked import read_request
+from stillwatch.guard.wire.asked import Asked, read_request
 from stillwatch.guard.wire.edited import edited, instruction_headers
 from stillwatch.guard.wire.endpoint import endpoint
 from stillwatch.report.key_file import FIRST_USE, default_key_path, load_or_make_key
@@ -57,7 +59,6 @@ if TYPE_CHECKING:
     from stillwatch.guard.standing import Held
     from stillwatch.guard.state import State
     from stillwatch.guard.wire.answer import Said
-    from stillwatch.guard.wire.asked import Asked
     from stillwatch.ledger.ledger import Changes
 
 _DAY: Final = 86_400.0
@@ -139,6 +140,7 @@ class Door:
         self.metrics, self._traces = Metrics(), Traces.open()
         log = settings.exchange_log
         self._log = None if log is None else _opened(log)
+        self._waits = log is not None and log.wait
         self._watch()
         deployment = settings.deployment
         self._deployment: dict[str, FactValue] = {
@@ -163,6 +165,10 @@ class Door:
         """Whether the policy is enforced, rather than only observed."""
         return self._policy.value.document.mode == "enforce"
 
+    def trusts(self, address: str) -> bool:
+        """Whether an address is a gateway's whose word counts."""
+        return self._callers.is_trusted(address)
+
     @property
     def keeps_text(self) -> bool:
         """Whether the text of answers is logged."""
@@ -175,22 +181,27 @@ class Door:
 
     # ---- one request
 
-    async def admit(self, incoming: Incoming) -> Admission:
-        """Decide about a request. Whatever fails is ruled by `on_outage`, so that this raises nothing."""
+    async def admit(self, incoming: Incoming, caller: Caller | None = None) -> Admission:
+        """Decide about a request. Whatever fails is ruled by `on_outage`, so that this raises nothing.
+
+        Args:
+            incoming: the request.
+            caller: who asks, where a gateway that is trusted says so in words of its own.
+
+        """
         at, begun = time.time(), time.perf_counter()
-        policy, caller = self._policy.value, self._callers.of(incoming, self._directory.value.keys)
+        policy = self._policy.value
+        caller = caller or self._callers.of(incoming, self._directory.value.keys)
         span = None if self._traces is None else self._traces.begin(incoming.method, incoming.path, incoming.headers)
         asked, unreadable = self._read(incoming, policy)
         facts, held, ruling = self._ruled(policy, caller, asked, at)
+        changed = self._edited(asked, ruling, incoming)
         charged = _Charged()
-        if unreadable is None:
+        if asked is not None and changed is not None and not incoming.editable:
+            charged = _Charged(_would_be_edited(asked, changed, policy))
+        elif unreadable is None:
             charged = await self._charged(policy, ruling.would or ruling)
-        refused = charged.refusal
         enforced = ruling.would is None
-        body = incoming.body
-        if asked is not None and enforced and refused is None and (ruling.edits or ruling.instructions.speaks):
-            changed = edited(asked, ruling.edits, ruling.instructions, engine=self.settings.engine)
-            body = body if changed is None else changed
         admission = Admission(
             f"sw-{secrets.token_hex(8)}",
             endpoint(incoming.method, incoming.path).api,
@@ -200,12 +211,12 @@ class Door:
             facts,
             held,
             ruling,
-            refused if enforced else None,
-            None if enforced else refused,
+            charged.refusal if enforced else None,
+            None if enforced else charged.refusal,
             unreadable,
             charged.retry_after,
             charged.limit,
-            body,
+            incoming.body if changed is None else changed,
             (
                 *(instruction_headers(ruling.instructions) if ruling.instructions.speaks else ()),
                 *(span.headers if span is not None else ()),
@@ -239,8 +250,11 @@ class Door:
         self.metrics.used(str(admission.facts.look_up("request.model")), input_tokens, output_tokens)
         if admission.span is not None:
             admission.span.end(status, input_tokens=input_tokens, output_tokens=output_tokens)
-        if self._log is not None:
-            self._log.write(_row(admission, status, said))
+        if self._log is not None and self._log.write(_row(admission, status, said)) and self._waits:
+            try:
+                await self._log.written()
+            except StillwatchError as error:
+                self._failed("exchange log", error)
 
     def readiness(self) -> Readiness:
         """Tell whether requests can be checked as the policy says."""
@@ -248,9 +262,12 @@ class Door:
         parts = {name: look.trouble or "ok" for name, look in looks.items()}
         parts["ledger"] = parts["ledger"] if self.settings.ledger else "none"
         parts["state"] = self._outages.get("state", "ok")
+        if self._log is not None:
+            parts["exchange_log"] = self._log.trouble or "ok"
         parts["policy_version"] = self._policy.value.version
         blind = self._blind() or parts["state"] != "ok"
-        return Readiness(not (blind and self._policy.value.document.on_outage == "refuse"), parts)
+        logs = self._log is None or self._log.ready
+        return Readiness(logs and not (blind and self._policy.value.document.on_outage == "refuse"), parts)
 
     # ---- inside
 
@@ -293,6 +310,8 @@ class Door:
     def _read(self, incoming: Incoming, policy: Policy) -> tuple[Asked | None, Unreadable | None]:
         unreadable: Unreadable | None = None
         try:
+            if incoming.headers_only:
+                return _unread(incoming), None
             if len(incoming.body) > self.settings.body_limit:
                 unreadable = Unreadable(413, f"The request is larger than {self.settings.body_limit} bytes")
             elif incoming.body and incoming.header(b"content-encoding") not in {"", "identity"}:
@@ -379,6 +398,13 @@ class Door:
             return _Charged(outcome.refusal, outcome.retry_after, outcome.quota.id)
         return _Charged(grant=outcome)
 
+    def _edited(self, asked: Asked | None, ruling: Ruling, incoming: Incoming) -> bytes | None:
+        """Give a request's body as the ruling has it; None where nothing changes."""
+        if asked is None or ruling.refusal is not None or not (ruling.edits or ruling.instructions.speaks):
+            return None
+        engine = self.settings.engine if incoming.editable else "headers"
+        return edited(asked, ruling.edits, ruling.instructions, engine=engine)
+
     def _take(self, changes: Changes) -> None:
         self.standing.add(changes.events)
 
@@ -411,7 +437,7 @@ def _state(settings: GuardSettings) -> State:
 
 
 def _opened(log: LogTo) -> ExchangeLog:
-    return ExchangeLog(Path(log.folder), text=log.text, seconds=log.seconds, rows=log.rows)
+    return ExchangeLog(Path(log.folder), text=log.text, seconds=log.seconds, rows=log.rows, on_full=log.on_full)
 
 
 def _row(admission: Admission, status: int, said: Said | None) -> dict[str, object]:
@@ -440,6 +466,19 @@ def _row(admission: Admission, status: int, said: Said | None) -> dict[str, obje
             "finish_reason": said.finish_reason,
         }
     return row | ruling_columns(admission.ruling, admission.refusal, admission.id)
+
+
+def _unread(incoming: Incoming) -> Asked:
+    """Give what a request asks for as far as its path tells."""
+    found = endpoint(incoming.method, incoming.path)
+    return Asked(found.api, found.operation, found.shape, None, named=found.model)
+
+
+def _would_be_edited(asked: Asked, changed: bytes, policy: Policy) -> Refusal:
+    """Refuse a request that would have to be edited where nobody can; names a parameter that would change."""
+    before, after = asked.body or {}, msgspec.json.decode(changed)
+    name = next((each for each in sorted({*before, *after}) if before.get(each) != after.get(each)), None)
+    return refusal(RefusalReason.PARAMETER_NOT_ALLOWED, policy.document.name, name)
 
 
 def _used(facts: RequestFacts, status: int, said: Said | None) -> dict[str, float]:

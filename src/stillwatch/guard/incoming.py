@@ -20,6 +20,8 @@ class Incoming:
         client: address of whoever opened the connection, which may be a proxy; empty where there is none.
         body: all of it.
         query: what follows the `?`.
+        headers_only: the body is not to be had, and nothing in it is asked.
+        editable: whoever asks can send another body on in its place.
     """
 
     method: str
@@ -28,6 +30,8 @@ class Incoming:
     client: str
     body: bytes
     query: bytes = b""
+    headers_only: bool = False
+    editable: bool = True
 
     def header(self, name: bytes) -> str:
         """Give a header's value; the last one's if there are several, and nothing if there are none."""

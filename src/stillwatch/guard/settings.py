@@ -66,6 +66,13 @@ class SharedState(Part, frozen=True):
     timeout: Annotated[float, Meta(gt=0, le=10)] = 0.05
 
 
+class MetricsAt(Part, frozen=True):
+    """Ports on which metrics are told; each process takes the first that is free."""
+
+    host: str = "127.0.0.1"
+    ports: tuple[Annotated[int, Meta(ge=1, le=65_535)], ...] = ()
+
+
 class LogTo(Part, frozen=True):
     """Where exchanges are logged, as `exchange/1`."""
 
@@ -73,6 +80,8 @@ class LogTo(Part, frozen=True):
     text: bool = False
     seconds: Seconds = 300.0
     rows: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
+    wait: bool = False
+    on_full: Literal["drop", "refuse"] = "drop"
 
 
 class Prices(Part, frozen=True):
@@ -104,6 +113,10 @@ class GuardSettings(Part, frozen=True):
     networks: NetworkFiles = NetworkFiles()
     deployment: Deployment = Deployment()
     exchange_log: LogTo | None = None
+    envoy: (
+        Annotated[str, Meta(pattern=r"^[^\s]+:[0-9]{1,5}$", description="an address such as 127.0.0.1:9191")] | None
+    ) = None
+    metrics: MetricsAt = MetricsAt()
     prices: Mapping[str, Prices] = msgspec.field(default_factory=dict)
     engine: Literal["headers", "vllm"] = "headers"
     unread: Literal["pass", "refuse"] = "pass"
