@@ -41,7 +41,7 @@ RULED: Final = pa.schema(  # what the guard ruled; a scan does not read it
 _SCHEMA: Final = pa.schema([*(field.with_nullable(True) for field in EXCHANGE), *RULED])
 _GROUP_ROWS: Final = 65_536
 _GROUP_BYTES: Final = 64 << 20
-_AT_ONCE: Final = 256  # rows turned into columns before others may run: about a millisecond
+_AT_ONCE: Final = 128  # rows turned into columns before others may run: about a millisecond
 _PAUSE: Final = 0.001  # seconds after them, so that requests are not kept waiting for this thread
 _MODE: Final = 0o640
 
@@ -109,12 +109,16 @@ def _batch(rows: list[list[object]], columns: tuple[str, ...], schema: pa.Schema
 
 
 def _column(values: list[object], to: pa.DataType) -> pa.Array:
+    if pa.types.is_list(to):
+        lists = [[str(item) for item in value] if isinstance(value, list) else None for value in values]
+        return pa.array(lists, to)
     if to == MICROSECONDS:
         values = [_ticks(value) for value in values]
-    if not pa.types.is_list(to):
+    try:
+        made = pa.array(values, to)  # told the type, Arrow need not look at every value first
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return typed(values, to).values
-    lists = [[str(item) for item in value] if isinstance(value, list) else None for value in values]
-    return pa.array(lists, to)
+    return typed(made, to).values
 
 
 def _ticks(value: object) -> int | None:
