@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from stillwatch.errors import SettingsError
-from stillwatch.guard import litellm, nginx
+from stillwatch.guard import litellm, metrics_port, nginx
 from stillwatch.guard.door import Door
 from stillwatch.guard.incoming import Incoming
 from stillwatch.guard.litellm import LiteLLMGuardrail
@@ -27,8 +28,6 @@ from stillwatch.guard.wire.refused import error_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-
-    import grpc.aio
 
     from stillwatch.guard.admission import Admission, Header
     from stillwatch.guard.state import State
@@ -77,7 +76,7 @@ class Guard:
         self._app = app
         self.door = Door(_settings(policy, store, settings), state=state, told=told)
         self.routes: dict[str, App] = {nginx.PATH: AuthRequest(self.door), litellm.PATH: LiteLLMGuardrail(self.door)}
-        self._envoy: grpc.aio.Server | None = None
+        self._ends: list[Callable[[], Awaitable[object]]] = []
         self._started, self._starting = False, asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,15 +101,26 @@ class Guard:
 
     async def _start(self) -> None:
         async with self._starting:
-            if not self._started:
-                await self.door.start()
-                address = self.door.settings.envoy
-                if address is not None:
-                    from stillwatch.guard.envoy import serve_envoy  # noqa: PLC0415  gRPC need not be installed otherwise
+            if self._started:
+                return
+            await self.door.start()
+            settings = self.door.settings
+            if settings.metrics.ports:
+                listening = await metrics_port.listen(self.door.metrics, settings.metrics.host, settings.metrics.ports)
+                self._ends.append(_closing(listening))
+            if settings.envoy is not None:
+                from stillwatch.guard.envoy import serve_envoy  # noqa: PLC0415  gRPC need not be installed otherwise
 
-                    host, _, port = address.rpartition(":")
-                    self._envoy, _ = await serve_envoy(self.door, host, int(port))
-                self._started = True
+                host, _, port = settings.envoy.rpartition(":")
+                server, _ = await serve_envoy(self.door, host, int(port))
+                self._ends.append(partial(server.stop, _GRACE))
+            self._started = True
+
+    async def _end(self) -> None:
+        self._started = False
+        while self._ends:
+            await self._ends.pop()()
+        await self.door.aclose()
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Begin before the application begins, and end after it has ended."""
@@ -123,10 +133,7 @@ class Guard:
 
         async def said(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown") and self._started:
-                self._started = False
-                if self._envoy is not None:
-                    await self._envoy.stop(_GRACE)
-                await self.door.aclose()
+                await self._end()
             await send(message)
 
         await self._app(scope, listened, said)
@@ -316,10 +323,20 @@ def _sent_on(scope: Scope, admission: Admission, *, enforced: bool) -> Scope:
         dropped = (b"content-length", b"transfer-encoding", b"content-digest", b"digest", b"content-md5")
         headers = [each for each in headers if each[0] not in dropped]
         headers.append((b"content-length", str(len(admission.body)).encode()))
+    told = {name for name, _ in admission.headers}
+    headers = [each for each in headers if each[0] not in told]
     headers.append((b"accept-encoding", b"identity"))
     headers.extend(admission.headers)
     extensions = {name: each for name, each in (scope.get("extensions") or {}).items() if not name.endswith("send")}
     return {**scope, "headers": headers, "extensions": extensions}
+
+
+def _closing(listening: asyncio.Server) -> Callable[[], Awaitable[None]]:
+    async def close() -> None:
+        listening.close()
+        await listening.wait_closed()
+
+    return close
 
 
 def _last(headers: list[Header], name: bytes) -> str:
