@@ -18,12 +18,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import hiredis
-
-from stillwatch.errors import StateError
+from stillwatch.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+try:
+    import hiredis
+except ImportError as missing:
+    raise UsageError("a state on a server needs hiredis: pip install 'stillwatch[valkey]'") from missing
 
 Word = bytes | str | int | float
 
