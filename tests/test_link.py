@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 PROGRAMS = programs()
 PATIENT = 10.0
 
+RUN: list[Callable[[Coroutine[Any, Any, None]], None]] = []  # how a test runs what it awaits
+
 needs_server = pytest.mark.skipif(not PROGRAMS, reason="no valkey-server or redis-server, nor a package that has one")
+
+
+@pytest.fixture(autouse=True, params=["asyncio", "uvloop"])
+def _loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run every test on both event loops: a guard may run on either."""
+    RUN.append(pytest.importorskip(request.param).run)
+    yield
+    RUN.clear()
 
 
 @pytest.fixture
@@ -41,7 +51,7 @@ def run(url: str, use: Callable[[ValkeyState], Awaitable[None]], timeout: float 
         finally:
             await state.aclose()
 
-    asyncio.run(within())
+    RUN[0](within())
 
 
 async def refused(state: ValkeyState) -> str:
@@ -175,6 +185,7 @@ def test_requests_that_are_given_up_leave_nothing_to_the_next(running: Server) -
 def test_a_closed_state_refuses(running: Server) -> None:
     async def use(state: ValkeyState) -> None:
         await state.charge(one(cap()))
+        running.hang()
         waiting = asyncio.create_task(state.charge(one(cap())))
         await asyncio.sleep(0)
         await state.aclose()
@@ -252,7 +263,7 @@ def test_a_server_that_answers_something_else(answer: bytes, reason: str) -> Non
                 await state.charge(one(cap()))
             assert "cret" not in f"{caught.value} {state!r} {state.trouble} {caught.value.place}"
 
-    asyncio.run(within())
+    RUN[0](within())
 
 
 # ---- logging in, and where it is
@@ -287,7 +298,7 @@ def test_databases_are_apart(running: Server) -> None:
             assert isinstance(await state.charge(one(cap(), 5.0)), Grant)
             await state.aclose()
 
-    asyncio.run(within())
+    RUN[0](within())
     assert "db3:keys=" in running.tell("INFO", "keyspace")
 
 
@@ -366,6 +377,6 @@ def test_in_a_cluster_the_node_that_has_the_keys_is_found() -> None:
                 assert isinstance(await state.charge(one(cap())), Exceeded)
                 await state.aclose()
 
-        asyncio.run(within())
+        RUN[0](within())
         for node in nodes:
             assert "stillwatch:d" in node.tell("KEYS", "*clock")

@@ -15,15 +15,18 @@ import ssl
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import hiredis
-
-from stillwatch.errors import StateError
+from stillwatch.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+try:
+    import hiredis
+except ImportError as missing:
+    raise UsageError("a state on a server needs hiredis: pip install 'stillwatch[valkey]'") from missing
 
 Word = bytes | str | int | float
 
@@ -122,8 +125,8 @@ class Pipe(asyncio.Protocol):
         self.over: asyncio.Future[str] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101  what a stream's protocol is given
-        self._transport = transport
+        """Begin; asyncio calls this."""
+        self._transport = cast("asyncio.WriteTransport", transport)  # what streams are given; uvloop's is no subclass
 
     def ask(self, words: Sequence[Word]) -> asyncio.Future[Any]:
         """Send a command. Answers that are errors are results too, as `hiredis.ReplyError`."""
@@ -139,6 +142,7 @@ class Pipe(asyncio.Protocol):
         return answer
 
     def data_received(self, data: bytes) -> None:
+        """Hand answers out; asyncio calls this."""
         self._late = False
         try:
             self._reader.feed(data)
@@ -150,6 +154,7 @@ class Pipe(asyncio.Protocol):
             self.lose("answers what is no RESP")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End; asyncio calls this."""
         self.lose("" if exc is None else f"the connection broke: {exc}")
 
     def lose(self, why: str) -> None:

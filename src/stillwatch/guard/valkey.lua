@@ -25,7 +25,7 @@ local clock, grants = KEYS[1], KEYS[2]
 local operation, given, slack, hold = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local function milliseconds(seconds)
-  return string.format('%.0f', ceil((min(max(seconds, 0), 2 * LONGEST) + slack) * 1000))
+  return ceil((min(max(seconds, 0), 2 * LONGEST) + slack) * 1000)
 end
 
 local function exact(number)
