@@ -18,6 +18,7 @@ from stillwatch.cli.explain import explain
 from stillwatch.cli.ledger import ledger
 from stillwatch.cli.output import say
 from stillwatch.cli.policy import policy
+from stillwatch.cli.replay import replay
 from stillwatch.cli.scan import scan
 from stillwatch.cli.simulate import simulate
 from stillwatch.cli.stopped import Stopped
@@ -76,5 +77,5 @@ def commands() -> None:
     """
 
 
-for _command in (scan, explain, decide, decisions, ledger, baseline, policy, simulate, demo, version):
+for _command in (scan, explain, decide, decisions, ledger, baseline, policy, replay, simulate, demo, version):
     commands.add_command(_command)
