@@ -55,6 +55,7 @@ _CHANGED: Final[Mapping[str, str]] = {  # the fact by which it is told whether a
 _TALLIES: Final = (
     20_000_000  # a replay may take more memory than a gateway: nobody is to share a tally for want of room
 )
+_HOLD: Final = 21_600.0  # seconds between two looks at a tally: in a log an hour passes in no time
 _TICK: Final = 2.0**-20  # of the clock: about a microsecond; sums of such times are exact
 
 
@@ -214,7 +215,7 @@ class Replayed:
             if answer.planned is not None:
                 clock.now = round(time / 1e6 / _TICK) * _TICK
                 if counters is None:
-                    counters = self._counters = Counters(clock, most=_TALLIES)
+                    counters = self._counters = Counters(clock, most=_TALLIES, hold=_HOLD)
                 granted = counters.charge(answer.planned.charges(row))
                 if isinstance(granted, Exceeded):
                     exceeded = granted

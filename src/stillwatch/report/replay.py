@@ -70,7 +70,7 @@ _KNOWN: Final = {"truth": "as the truth of a made log tells", "": "nobody knows;
 
 def _named(price: Price) -> Text:
     named = Text(printable(price.name), style="bold")
-    acts = "" if price.mode == "enforce" else ", replayed as if it were enforced"
+    acts = "" if price.mode == "enforce" else ", as if enforced"
     named.append(f"  {price.version[:19]}, mode {price.mode}{acts}", style="not bold dim")
     return named
 
@@ -172,7 +172,7 @@ class _Page:
         for teller, (facts, rules) in sorted(tellers.items()):
             rows.append(Text(", ".join(facts), style="bold"))
             rows.append(indented(_listed("asked for by ", list(rules))))
-            rows.append(indented(_listed("told by ", [teller])))
+            rows.append(indented(_listed("would be told by " if teller else "nothing here would tell it", [teller])))
         return Group(*rows)
 
     def _part(self, table: Table, title: str, of: Callable[[Price], Mapping[str, Toll]]) -> None:
@@ -272,7 +272,7 @@ def _teller(fact: str) -> str:
         return "--accounts"
     if fact.startswith("deployment.") or fact in {"account.researcher", "request.reasoning"}:
         return "--given FACT=VALUE, if it was the same for all"
-    return "nothing here"
+    return ""
 
 
 def _reading(replay: Replay) -> RenderableType:
@@ -282,7 +282,7 @@ def _reading(replay: Replay) -> RenderableType:
     for each in (
         "Nobody reacts: who is refused neither tries again nor gives up. More than this could not have been stopped.",
         "All that an account of a campaign got is its harvest, whatever of it was cover.",
-        "Touched is who is refused, meets a full limit, or gets less than was asked for; marks in answers are not seen.",
+        "Touched: who is refused, meets a full limit, or gets less than was asked for; marked answers touch nobody.",
         "Tokens are those of answers. Limits on tokens know here what a gateway has to estimate.",
         "Campaigns that a guard would know at the door by their marks are not known here.",
     ):
