@@ -5,6 +5,7 @@
     fit_baseline    logs -> what ordinary traffic looks like; save_baseline, load_baseline keep it
     examples        findings, the logs and the key -> example prompts of their harvest
     cohort_p_values    logs -> the p-value of every cohort, reported or not (to check calibration)
+    replay          logs and a policy -> what it would have done to them, and to whom
     simulate        a scenario -> a log with known truth
 
 Touches: the files it is given, temporary files when memory is bounded, and the clock (to tell rows of the future).
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,13 @@ import numpy as np
 import pyarrow as pa
 
 from stillwatch.cohorts.survey import Surveyor
+from stillwatch.decisions.events import Decided
+from stillwatch.decisions.parties import Party, by_findings, by_truth
+from stillwatch.decisions.price import Replay
+from stillwatch.decisions.standing import Standing, foreseen
+from stillwatch.decisions.step import Step
 from stillwatch.engine.local import populate_from
+from stillwatch.errors import UsageError
 from stillwatch.exchanges.accounts import read_accounts
 from stillwatch.exchanges.read import LogReader, ReadReport, conform
 from stillwatch.exchanges.schema import ACCOUNT
@@ -31,6 +38,9 @@ from stillwatch.marks.digest import NEEDED
 from stillwatch.marks.families import FAMILIES
 from stillwatch.report.baseline_v1 import load_baseline, save_baseline
 from stillwatch.report.examples import Example, Sought, find_examples
+from stillwatch.report.figures import lasting
+from stillwatch.report.findings_v1 import finding_digest
+from stillwatch.report.truth import read_truth
 from stillwatch.simulate.scenario import load_scenario
 from stillwatch.simulate.traffic import simulate as make_traffic
 from stillwatch.simulate.write import write_traffic
@@ -41,9 +51,14 @@ from stillwatch.verdicts.judge import Judge, Judgement, ScanSettings
 from stillwatch.verdicts.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from stillwatch.cohorts.population import Population
+    from stillwatch.decisions.events import Event
+    from stillwatch.decisions.facts import KnownFacts
+    from stillwatch.guard.networks import NetworkKind
 
 __all__ = [
     "Baseline",
@@ -58,6 +73,7 @@ __all__ = [
     "examples",
     "fit_baseline",
     "load_baseline",
+    "replay",
     "save_baseline",
     "scan",
     "scan_table",
@@ -73,8 +89,8 @@ class Progress:
     """How far a scan is.
 
     Attributes:
-        stage: `reading`, `gathering`, `judging` or `finding examples`.
-        done: bytes while logs are read, else steps.
+        stage: `reading`, `gathering`, `judging`, `finding examples` or `replaying`.
+        done: bytes while logs are read, exchanges while they are replayed, else steps.
         total: of the same.
         exchanges: read so far.
     """
@@ -247,6 +263,112 @@ def cohort_p_values(
     ]
 
 
+def replay(
+    logs: LogSource | Sequence[str | Path],
+    policy: str | Path,
+    *,
+    against: str | Path | None = None,
+    accounts: Path | None = None,
+    findings: Findings | None = None,
+    truth: Path | None = None,
+    ledger: str | Path | None = None,
+    decide_after: timedelta | None = None,
+    step: Step = Step.THROTTLE,
+    given: KnownFacts | None = None,
+    databases: Sequence[Path] = (),
+    lists: Mapping[NetworkKind, Sequence[Path]] | None = None,
+    limit_memory: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Replay:
+    """Tell what a policy would have done to past traffic: the harvest that it stops, and what honest users pay.
+
+    Args:
+        logs: as for `scan`.
+        policy: a file, or the name of a policy that comes with stillwatch.
+        against: another one, to hold it against.
+        accounts: one row an account, if there is such a file.
+        findings: who is in a campaign, who is watched, and who was cleared as what.
+        truth: the same of a made log; not together with findings.
+        ledger: where decisions are kept: steps stand as they stood at each exchange's time.
+        decide_after: take accounts of campaigns in the findings as decided on so long after they were first seen.
+        step: how far to go against these.
+        given: facts that the log does not tell, the same for every exchange.
+        databases: of networks, in MaxMind's format, for what they tell of addresses.
+        lists: of networks, by their kind.
+        limit_memory: bytes above which the disk is used.
+        progress: called now and then.
+        note: called for each thing worth knowing about the logs.
+
+    Raises:
+        UsageError: findings and truth at once, or `decide_after` without findings.
+        PolicyError: a policy says something wrong.
+        StillwatchError: the logs, the ledger or a file beside them cannot be read, as for `scan`.
+
+    """
+    from stillwatch.engine.in_order import ALWAYS, InOrder  # noqa: PLC0415  what policies need is an extra
+    from stillwatch.guard import logged  # noqa: PLC0415
+    from stillwatch.guard.networks import Networks  # noqa: PLC0415
+    from stillwatch.guard.policy_file import load_policy  # noqa: PLC0415
+    from stillwatch.guard.replay import Replayed, facts_of  # noqa: PLC0415
+    from stillwatch.guard.replay import replay as put_to  # noqa: PLC0415
+
+    if findings is not None and truth is not None:
+        raise UsageError("either findings or the truth say who is in a campaign, not both")
+    if decide_after is not None and findings is None:
+        raise UsageError("without findings there is nobody to be decided on (--decide-after needs --findings)")
+    policies = [load_policy(each) for each in (policy, against) if each is not None]
+    wanted = frozenset(name for each in policies for name in facts_of(each))
+    known = None if accounts is None else read_accounts(accounts)
+    real = None if truth is None else read_truth(truth)
+    whose = {} if real is None else by_truth(real.campaign, real.kind)
+    whose = whose if findings is None else by_findings(findings)
+    standing, decisions = _standing(ledger, findings, decide_after, step)
+    with (
+        closing(Networks(databases, lists)) as networks,
+        closing(InOrder(columns := logged.columns_for(wanted, networks=True), limit_memory=limit_memory)) as rows,
+    ):
+        reader = LogReader(_source(logs), columns=sorted({*columns, *ALWAYS, "request_id"}), now=datetime.now(UTC))
+        with closing(_watched(reader, progress)) as batches:
+            for batch in batches:
+                rows.add(batch)
+        report = reader.report()
+        if note is not None:
+            for text in report.notes:
+                note(text)
+        columns_known = frozenset() if known is None else _columns_told(known)
+        told = logged.told(report.columns_seen, columns_known, networks=networks.tells(), decided=standing is not None)
+        facts = logged.LoggedFacts(
+            wanted & told,
+            names := rows.names,
+            {} if known is None else logged.who(known),
+            address=networks.look_up,
+            standing=standing,
+        )
+        constants = {} if given is None else dict(given.known)
+        replayed = [Replayed(each, told, constants) for each in policies]
+        prices, totals = put_to(
+            _counted(rows.chunks(), progress, report.rows),
+            facts.of,
+            replayed,
+            [whose.get(name, Party()) for name in names["account"]],
+            facts.tiers(),
+        )
+    return Replay(
+        exchanges=totals.exchanges,
+        failed=totals.failed,
+        accounts=len(names["account"]),
+        first=_moment(totals.first),
+        last=_moment(totals.last),
+        known="findings" if findings is not None else "truth" if real is not None else "",
+        decisions=decisions,
+        assumed={name: str(value) for name, value in sorted(constants.items())},
+        columns_absent=tuple(sorted({*columns, *ALWAYS} - report.columns_seen)),
+        asked=prices[0],
+        against=prices[1] if len(prices) > 1 else None,
+    )
+
+
 def simulate(
     scenario: str | Path,
     out: Path,
@@ -352,6 +474,55 @@ def _concluded(
         ),
         Conclusion(judge, judgement, key).findings(),
     )
+
+
+def _standing(
+    ledger: str | Path | None, findings: Findings | None, after: timedelta | None, step: Step
+) -> tuple[Standing | None, str]:
+    """Steps as they stood, and would have stood; with where they come from, in words."""
+    from stillwatch.ledger.ledger import open_ledger  # noqa: PLC0415  no scan needs databases
+
+    events: tuple[Event, ...] = ()
+    said = []
+    if ledger is not None:
+        with open_ledger(ledger) as opened:
+            events = opened.changes_since().events
+        said.append(f"as the ledger tells, {len(events):,} entries")
+    if findings is not None and after is not None:
+        made = foreseen(findings, after=after, step=step, digest=finding_digest, known=events)
+        subjects = {each.decision.subject for each in made if isinstance(each, Decided)}
+        said.append(
+            f"up to `{step}` against {len(subjects):,} accounts of the findings, each {lasting(after)} after it was "
+            "first seen, as if as many operators had approved as it takes"
+        )
+        events += made
+    if not said:
+        return None, ""
+    members = (
+        {}
+        if findings is None
+        else {each.id: [member.account for member in each.accounts] for each in findings.campaigns}
+    )
+    return Standing(events, members), "; ".join(said)
+
+
+def _counted(
+    chunks: Iterable[NDArray[np.void]], progress: Callable[[Progress], None] | None, total: int
+) -> Iterator[NDArray[np.void]]:
+    done = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        if progress is not None:
+            progress(Progress("replaying", done, total, done))
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, tz=UTC)
+
+
+def _columns_told(table: pa.Table) -> frozenset[str]:
+    return frozenset(name for name in table.column_names if _told(table, name))
 
 
 def _absent(report: ReadReport, accounts: pa.Table | None) -> tuple[str, ...]:

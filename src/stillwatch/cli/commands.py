@@ -19,6 +19,7 @@ from stillwatch.cli.guard import guard
 from stillwatch.cli.ledger import ledger
 from stillwatch.cli.output import say
 from stillwatch.cli.policy import policy
+from stillwatch.cli.replay import replay
 from stillwatch.cli.scan import scan
 from stillwatch.cli.simulate import simulate
 from stillwatch.cli.stopped import Stopped
@@ -77,5 +78,8 @@ def commands() -> None:
     """
 
 
-for _command in (scan, explain, decide, decisions, guard, ledger, baseline, policy, simulate, demo, version):
+for _command in (
+    *(scan, explain, decide, decisions, ledger, guard, policy, replay),
+    *(baseline, simulate, demo, version),
+):
     commands.add_command(_command)

@@ -76,7 +76,12 @@ def opened(place: str, *, create: bool = False) -> Ledger:
     """Open the ledger that a command was given, to be used in a `with`."""
     from stillwatch.ledger.ledger import open_ledger
 
-    return open_ledger(place if "://" in place else Path(place), create=create)
+    return open_ledger(ledger_place(place), create=create)
+
+
+def ledger_place(text: str) -> str | Path:
+    """Tell a URL from a path."""
+    return text if "://" in text else Path(text)
 
 
 def print_json(document: bytes) -> None:

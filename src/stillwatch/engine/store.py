@@ -142,7 +142,7 @@ class DigestStore:
         self._files = {}
 
     def _spill(self) -> None:
-        with _written():
+        with written():
             for name, part in self._parts.items():
                 file = self._files.get(name) or self._open(name)
                 for block in part.drain():
@@ -160,8 +160,8 @@ class DigestStore:
         if file is not None:
             file.seek(0)
             count = _BLOCK * max(part.width, 1)
-            while len(written := np.fromfile(file, part.kind, count)):
-                yield written.reshape(-1, part.width) if part.width else written
+            while len(block := np.fromfile(file, part.kind, count)):
+                yield block.reshape(-1, part.width) if part.width else block
             file.close()
         yield from part.drain()
 
@@ -173,7 +173,7 @@ class DigestStore:
         """Hold a finished column in memory, or map it from disk where memory is bounded."""
         if self._limit is None or not column.size:
             return column
-        with _written():
+        with written():
             file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # lives as long as its map, not as a block
             try:
                 file.write(np.ascontiguousarray(column).data)
@@ -185,7 +185,7 @@ class DigestStore:
 
 
 @contextlib.contextmanager
-def _written() -> Iterator[None]:
+def written() -> Iterator[None]:
     """Say in our own words that the disk would not take something."""
     try:
         yield

@@ -35,6 +35,15 @@ _FLAGS: Final[Mapping[str, NetworkKind]] = {
     "is_residential_proxy": "residential_proxy",
 }
 _RESIDENTIAL: Final = "Residential-Proxy"  # a kind of database in which to be listed is to be one
+_TELLS: Final[Mapping[str, tuple[str, ...]]] = {  # part of the type of MaxMind's databases: facts
+    "Country": ("request.country",),
+    "City": ("request.country", "request.region"),
+    "Enterprise": ("request.country", "request.region", "request.asn"),
+    "ASN": ("request.asn",),
+    "ISP": ("request.asn",),
+    "Anonymous": tuple(f"request.{kind}" for kind in _FLAGS.values()),
+    _RESIDENTIAL: ("request.residential_proxy",),
+}
 _PREFIX: Final = {4: 24, 6: 48}  # what one customer is given as a rule, as in `marks/networks.py`
 
 
@@ -100,6 +109,12 @@ class Networks:
         """Close the databases."""
         for _, reader, _ in self._databases:
             reader.close()
+
+    def tells(self) -> frozenset[str]:
+        """Name the facts that these databases, by what their types say, and lists are there to tell."""
+        types = [reader.metadata().database_type for _, reader, _ in self._databases]
+        by_type = {name for kind, names in _TELLS.items() if any(kind in each for each in types) for name in names}
+        return frozenset({"request.network", *by_type, *(f"request.{kind}" for kind, _ in self._lists)})
 
     def look_up(self, text: str) -> dict[str, FactValue]:
         """Give what is known about an address, as facts of a policy; nothing for what is no address.
