@@ -9,7 +9,6 @@ sees that there is something missing.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from email.utils import formatdate
@@ -22,6 +21,7 @@ from stillwatch.guard.forwarding import BadRequestError, Heading, Trusted, answe
 from stillwatch.guard.upstream import Timeouts, Upstream
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
@@ -221,7 +221,7 @@ class _Exchange:
                     await self._upload(connection, message.get("body", b""), last=self._whole)
         except BadRequestError as error:
             connection.fail(UpstreamError(error.status, error.message))
-        except Exception:  # whatever a server raises here, the upstream must not work on for nobody
+        except Exception:  # noqa: BLE001  whatever a server raises here, the upstream must not work on for nobody
             _log.exception("the client could not be listened to")
         connection.fail(UpstreamError(_GONE, "The client has gone"))
 
