@@ -436,6 +436,20 @@ def test_connections_are_used_again() -> None:
     assert len(raw.heads) == 5
 
 
+def test_connections_of_streams_are_used_again() -> None:
+    def handler(raw: Raw, wire: Wire) -> None:
+        while raw.read(wire):
+            for piece in (STREAM, chunk(b"one"), chunk(b"two"), chunk(b"")):
+                wire.send(piece)
+                time.sleep(0.03)
+
+    with before(handler) as (raw, url), client(url) as wire:
+        for _ in range(3):
+            wire.send(post())
+            assert wire.message()[1] == b"onetwo"
+    assert raw.connections == 1
+
+
 def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
     def handler(raw: Raw, wire: Wire) -> None:
         raw.read(wire)

@@ -171,13 +171,16 @@ class _Exchange:
         more = True
         while more:
             data, more = await connection.body()
+            if not more:
+                self.end()  # the upstream is done, however long the client takes over the rest
             await send({"type": "http.response.body", "body": data, "more_body": more})
 
     def end(self) -> None:
-        """Be done, however it went."""
+        """Be done with the upstream, however it went."""
         self._quiet()
-        if self._connection is not None:
-            self._upstream.free(self._connection)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._upstream.free(connection)
 
     def _send(self, connection: Connection) -> None:
         bodiless = self._method == "HEAD"
