@@ -19,7 +19,6 @@ short phases, so that a machine that becomes slower is slower for both; each fig
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -197,17 +196,16 @@ async def taking_turns(
     phase: Callable[[Load], Awaitable[float]],
 ) -> Figures:
     """Measure servers one after the other, in so many rounds."""
-    loads = {name: Load(port, sent) for name, port in ports.items()}
-    for load in loads.values():
-        await load.open(connections)
-        await load.steady(100, 0.5)  # warm
     figures: Figures = {name: [] for name in ports}
-    for _ in range(rounds):
-        for name, load in loads.items():
-            figures[name].append(await phase(load))
-    for load in loads.values():
-        load.close()
-    await asyncio.sleep(0)
+    for turn in range(rounds + 1):
+        for name, port in ports.items():
+            load = Load(port, sent)
+            await load.open(connections)
+            await load.steady(50, 0.5)  # warm
+            figure = await phase(load)
+            load.close()
+            if turn:  # the first is to get to know each other
+                figures[name].append(figure)
     return figures
 
 
