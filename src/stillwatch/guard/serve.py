@@ -76,7 +76,7 @@ class GuardedHttp(HttpToolsProtocol):
         super().__init__(*args, **keywords)
         self._in_message = False
         self._in_head = True
-        self._head_size = 0
+        self._head_size = self._arriving = 0
         self._moved = False
         self._stalled: asyncio.TimerHandle | None = None
 
@@ -94,6 +94,7 @@ class GuardedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read what came."""
         self._moved = True
+        self._arriving = len(data)
         begun_in_head = self._in_head
         super().data_received(data)
         if begun_in_head and self._in_head:  # all of it belongs to one head
@@ -111,8 +112,10 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hand the request over; what comes as headers after its body is not among them (RFC 9110 6.5.1)."""
-        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > _HEAD:
-            raise ValueError("the head is too long")
+        if self._head_size + self._arriving > _HEAD:  # maybe: its body may be among that
+            size = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
+            if size > _HEAD:
+                raise ValueError("the head is too long")
         self._in_head = False
         super().on_headers_complete()
         self.cycle.transport = _OneWrite(self.transport, self.loop)  # type: ignore[assignment]  # all that it uses
