@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
+    Event = tuple[str, dict[str, Any]]  # its name, and what it carries
     Plain = Callable[[dict[str, Any]], dict[str, Any]]
     Stream = Callable[[dict[str, Any]], Iterator[Event]]
     App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-WORDS = "the quick answer to what was asked is that it depends on what one wants to know about it".split()
-THOUGHTS = "first look at what is asked then at what is known".split()
+WORDS = "the quick answer to what was asked is that it depends on what one wants to know about it".split()  # noqa: SIM905
+THOUGHTS = "first look at what is asked then at what is known".split()  # noqa: SIM905
 CREATED = 1_767_225_600
-Event = tuple[str, dict[str, Any]]  # its name, and what it carries
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +391,13 @@ def _messages(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_EMPTY: dict[str, dict[str, Any]] = {
+    "thinking": {"thinking": "", "signature": ""},
+    "text": {"text": ""},
+    "tool_use": {"input": {}},
+}
+
+
 def _messages_stream(asked: dict[str, Any]) -> Iterator[Event]:
     for name, data in _message_events(asked):
         yield name, {"type": name, **data}
@@ -402,8 +409,8 @@ def _message_events(asked: dict[str, Any]) -> Iterator[Event]:
     yield "message_start", {"message": started}
     yield "ping", {}
     for index, block in enumerate(whole["content"]):
-        empty = {"thinking": {"thinking": "", "signature": ""}, "text": {"text": ""}, "tool_use": {"input": {}}}
-        yield "content_block_start", {"index": index, "content_block": {**block, **empty[block["type"]]}}
+        started = {**block, **_EMPTY[block["type"]]}
+        yield "content_block_start", {"index": index, "content_block": started}
         for delta in _deltas(asked, block["type"]):
             yield "content_block_delta", {"index": index, "delta": delta}
         yield "content_block_stop", {"index": index}
@@ -437,7 +444,13 @@ SHAPES: dict[str, tuple[Plain, Stream | None]] = {
 @contextlib.contextmanager
 def running(app: App, **options: Any) -> Iterator[str]:  # noqa: ANN401  uvicorn's own
     """Serve an application from a thread; gives `http://host:port`."""
-    told: dict[str, Any] = {"lifespan": "on", "log_config": None, "access_log": False, "ws": "none"}
+    told: dict[str, Any] = {
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,
+        "ws": "none",
+        "proxy_headers": False,
+    }
     config = uvicorn.Config(app, **{**told, "timeout_graceful_shutdown": 5, **options})
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 import openai
 import pytest
+from tests.model_server import THOUGHTS, WORDS, ModelServer, running
+
 from stillwatch.guard.proxy import Proxy
 from stillwatch.guard.serve import GuardedHttp
 from stillwatch.guard.upstream import Timeouts
-from tests.model_server import THOUGHTS, WORDS, ModelServer, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,12 +158,12 @@ def test_a_stream_that_breaks_off_is_no_answer(
     of_openai: openai.OpenAI, of_anthropic: anthropic.Anthropic, model: str
 ) -> None:
     with (
-        pytest.raises((openai.APIError, OSError, Exception), match="(?i)peer closed|incomplete|connection"),
+        pytest.raises(Exception, match=r"(?i)peer closed|incomplete|connection"),
         of_openai.chat.completions.create(model=model, messages=ASK, stream=True) as stream,
     ):
         list(stream)
     with (
-        pytest.raises((anthropic.APIError, OSError, Exception), match="(?i)peer closed|incomplete|connection"),
+        pytest.raises(Exception, match=r"(?i)peer closed|incomplete|connection"),
         of_anthropic.messages.create(model=model, max_tokens=9, messages=ASK, stream=True) as events,
     ):
         list(events)

@@ -24,7 +24,7 @@
     |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
     |  |  `- NoLedgerError   there is none yet
     |  |- ChainError         a ledger whose audit trail is not what it was
-    |  `- UpstreamError      the server behind the gateway: not reached, silent, or broke off; carries the status to tell
+    |  `- UpstreamError      the server behind the gateway: not reached, silent, broke off; carries a status
     `- OutputError           results could not be written: disk full, no permission (exit code 3)
 
 Imports nothing of stillwatch.

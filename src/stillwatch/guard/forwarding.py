@@ -281,5 +281,5 @@ def _tell_sender(pieces: list[bytes], own: _Own, scope: Mapping[str, Any]) -> No
 
 def _refuse_untidy(path: str) -> None:
     parts = path.split("/")
-    if parts[0] or "" in parts[1:-1] or "." in parts or ".." in parts:
+    if parts[0] or len(parts) < 2 or "" in parts[1:-1] or "." in parts or ".." in parts:
         raise BadRequestError(400, "The path is not in its normal form")

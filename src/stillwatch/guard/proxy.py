@@ -9,7 +9,6 @@ sees that there is something missing.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from email.utils import formatdate
@@ -22,6 +21,7 @@ from stillwatch.guard.forwarding import BadRequestError, Heading, Trusted, answe
 from stillwatch.guard.upstream import Timeouts, Upstream
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
@@ -171,13 +171,16 @@ class _Exchange:
         more = True
         while more:
             data, more = await connection.body()
+            if not more:
+                self.end()  # the upstream is done, however long the client takes over the rest
             await send({"type": "http.response.body", "body": data, "more_body": more})
 
     def end(self) -> None:
-        """Be done, however it went."""
+        """Be done with the upstream, however it went."""
         self._quiet()
-        if self._connection is not None:
-            self._upstream.free(self._connection)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._upstream.free(connection)
 
     def _send(self, connection: Connection) -> None:
         bodiless = self._method == "HEAD"
@@ -221,7 +224,7 @@ class _Exchange:
                     await self._upload(connection, message.get("body", b""), last=self._whole)
         except BadRequestError as error:
             connection.fail(UpstreamError(error.status, error.message))
-        except Exception:  # whatever a server raises here, the upstream must not work on for nobody
+        except Exception:  # noqa: BLE001  whatever a server raises here, the upstream must not work on for nobody
             _log.exception("the client could not be listened to")
         connection.fail(UpstreamError(_GONE, "The client has gone"))
 

@@ -7,6 +7,7 @@ to clients that send a byte a minute or take none, and to trailers that would pa
 from __future__ import annotations
 
 import contextlib
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,7 +76,7 @@ class GuardedHttp(HttpToolsProtocol):
         super().__init__(*args, **keywords)
         self._in_message = False
         self._in_head = True
-        self._head_size = 0
+        self._head_size = self._arriving = 0
         self._moved = False
         self._stalled: asyncio.TimerHandle | None = None
 
@@ -93,26 +94,29 @@ class GuardedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read what came."""
         self._moved = True
-        if self._in_head:
+        self._arriving = len(data)
+        begun_in_head = self._in_head
+        super().data_received(data)
+        if begun_in_head and self._in_head:  # all of it belongs to one head
             self._head_size += len(data)
-            super().data_received(data)
-            if self._in_head and self._head_size > _HEAD and not self.transport.is_closing():
-                self.transport.write(_TOO_LONG)
-                self.transport.close()
-        else:
-            super().data_received(data)
+            if self._head_size > _HEAD and not self.transport.is_closing():
+                self._refuse_head()
         if self._in_message and self._stalled is None:
             self._watch()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        self._in_message = True
+        self._in_message = self._in_head = True
+        self._head_size = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Hand the request over; what comes as headers after its body is not among them (RFC 9110 6.5.1)."""
+        if self._head_size + self._arriving > _HEAD:  # maybe: its body may be among that
+            size = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
+            if size > _HEAD:
+                raise ValueError("the head is too long")
         self._in_head = False
-        self._head_size = 0
         super().on_headers_complete()
         self.cycle.transport = _OneWrite(self.transport, self.loop)  # type: ignore[assignment]  # all that it uses
         self.headers = []  # the application has the list that was
@@ -122,7 +126,6 @@ class GuardedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Be done with reading a request."""
         self._in_message = False
-        self._in_head = True
         super().on_message_complete()
 
     def pause_writing(self) -> None:
@@ -135,6 +138,10 @@ class GuardedHttp(HttpToolsProtocol):
         """Go on."""
         self._unwatch()
         super().resume_writing()
+
+    def _refuse_head(self) -> None:
+        self.transport.write(_TOO_LONG)
+        self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: a client may offer what it likes."""
@@ -227,13 +234,20 @@ def run(app_factory: Callable[[], Any], serving: Serving | None = None) -> None:
 
     """
     config = config_of(app_factory, serving or Serving())
-    try:
-        listening = config.bind_socket()
-    except SystemExit:  # uvicorn has logged why
-        raise UsageError(f"{config.host}:{config.port} cannot be listened on") from None
-    server = uvicorn.Server(config)
+    listening = _listening(config.host, config.port)
     with listening, contextlib.suppress(KeyboardInterrupt):
         if config.workers > 1:
-            Multiprocess(config, target=server.run, sockets=[listening]).run()
+            Multiprocess(config, sockets=[listening]).run()
         else:
-            server.run(sockets=[listening])
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        listening = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
+    except OSError as error:
+        raise UsageError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
+    listening.set_inheritable(True)  # by workers
+    return listening

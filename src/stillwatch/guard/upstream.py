@@ -80,8 +80,20 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._begin(bodiless=False)
-        self._busy = False
+        # of one exchange
+        self.status = 0
+        self.headers: Headers = []
+        self.headed = False
+        self.complete = False
+        self.sent_all = True
+        self.failure: UpstreamError | None = None
+        self._heard = False
+        self._bodiless = self._asked_head = False
+        self._until_end = False
+        self._keep = True
+        self._pending: list[bytes] = []
+        self._held = self._head_size = 0
+        self._paused = False
 
     # ------------------------------------------------------------ one exchange
     def send(self, data: bytes, *, bodiless: bool, whole: bool) -> None:
@@ -185,10 +197,14 @@ class Connection(asyncio.Protocol):
             self._head_size += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._keep = False
-            self.fail(UpstreamError(502, f"The upstream's answer is not HTTP: {error}"))
+            self.fail(UpstreamError(502, "The upstream's answer is not HTTP"))
             return
+        self._arrived()
+
+    def _arrived(self) -> None:
+        """See to what is to be done after a piece was read."""
         if not self.headed and self._head_size > _HEAD:
             self.fail(UpstreamError(502, "The head of the upstream's answer is too long"))
             return
@@ -241,14 +257,14 @@ class Connection(asyncio.Protocol):
             if self.status == 101:
                 raise ValueError("switches protocols unasked")
             return
-        self.headed = True
         self._frame()
+        self.headed = True
         self.complete = self._bodiless
 
     def on_body(self, data: bytes) -> None:
         """Keep a piece of the body until it is fetched."""
-        if self._bodiless:
-            self._keep = False  # a body where there can be none
+        if self.complete:
+            self._keep = False  # a body where there can be none, or another answer's
             return
         self._pending.append(data)
         self._held += len(data)
@@ -261,15 +277,14 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------ inside
     def _begin(self, *, bodiless: bool) -> None:
         self.status = 0
-        self.headers: Headers = []
+        self.headers = []
         self.headed = self.complete = self._heard = False
-        self.sent_all = True
-        self.failure: UpstreamError | None = None
+        self.failure = None
         self._busy = True
         self._bodiless = self._asked_head = bodiless
         self._until_end = False
         self._keep = True
-        self._pending: list[bytes] = []
+        self._pending = []
         self._held = self._head_size = 0
         self._paused = False
 
