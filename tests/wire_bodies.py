@@ -66,7 +66,7 @@ _USAGE = {"prompt_tokens": 11, "completion_tokens": 22, "total_tokens": 33}
 
 
 def _token(word: str) -> dict[str, Any]:
-    top = [{"token": other, "logprob": -0.5 - at, "bytes": None} for at, other in enumerate((word, "a", "b", "c"))]
+    top = [{"token": other, "logprob": -0.5 - at, "bytes": [1]} for at, other in enumerate((word, "a", "b", "c"))]
     return {"token": word, "logprob": -0.5, "bytes": [1], "top_logprobs": top}
 
 
