@@ -60,7 +60,7 @@ def test_mutated_requests(seed: int) -> None:
         for name in FACTS:
             value = found.fact(name)
             if value is not None:
-                msgspec.convert(value, FACTS[name].kind, strict=True)  # type: ignore[call-overload]
+                msgspec.convert(value, FACTS[name].kind, strict=True)
         found.prompt_text()
         found.columns()
         content = edited(found, EDITS, Instructions("dye", watermark=True), engine="vllm")

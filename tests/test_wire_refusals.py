@@ -143,4 +143,4 @@ def test_the_region_refusal_is_openais_own() -> None:
 
 def test_a_message_with_a_lone_surrogate_is_written_all_the_same() -> None:
     for api in ("openai", "anthropic"):
-        assert b"a?" in error_body(api, 400, "a\ud800", id=ID)  # type: ignore[arg-type]
+        assert b"a?" in error_body(api, 400, "a\ud800", id=ID)

@@ -178,7 +178,7 @@ def test_facts_are_of_the_types_that_conditions_know(name: str) -> None:
     for told in TELLABLE:
         value = fact(told.removeprefix("request."), body, path)
         if value is not None:
-            msgspec.convert(value, FACTS[told].kind, strict=True)  # type: ignore[call-overload]
+            msgspec.convert(value, FACTS[told].kind, strict=True)
 
 
 def test_a_batch_of_messages_adds_tokens_up_and_tells_the_most_of_the_rest() -> None:

@@ -12,10 +12,10 @@ CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/r
 EMBEDDINGS, MESSAGES, COUNT = "/v1/embeddings", "/v1/messages", "/v1/messages/count_tokens"
 MESSAGE_BATCHES, BATCHES, FINE_TUNING = "/v1/messages/batches", "/v1/batches", "/v1/fine_tuning/jobs"
 
-SECRET = "marrow"  # a word that only raw reasoning has
+SECRET = "marrow"  # noqa: S105 - a word that only raw reasoning has
 
 
-def chat(**more: Any) -> dict[str, Any]:
+def chat(**more: object) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": "orion-5",
         "messages": [
@@ -26,15 +26,15 @@ def chat(**more: Any) -> dict[str, Any]:
     return {**body, **more}
 
 
-def completion(**more: Any) -> dict[str, Any]:
+def completion(**more: object) -> dict[str, Any]:
     return {"model": "orion-5", "prompt": "Once upon a time", **more}
 
 
-def responses(**more: Any) -> dict[str, Any]:
+def responses(**more: object) -> dict[str, Any]:
     return {"model": "orion-5", "instructions": "Be brief.", "input": "What is it?", **more}
 
 
-def messages(**more: Any) -> dict[str, Any]:
+def messages(**more: object) -> dict[str, Any]:
     body = {"model": "orion-5", "max_tokens": 2000, "messages": [{"role": "user", "content": "What is it?"}]}
     return {**body, **more}
 
@@ -70,7 +70,7 @@ def _token(word: str) -> dict[str, Any]:
     return {"token": word, "logprob": -0.5, "bytes": [1], "top_logprobs": top}
 
 
-def _choice(**more: Any) -> dict[str, Any]:
+def _choice(**more: object) -> dict[str, Any]:
     logprobs = {"content": [_token("It"), _token(" is")], "refusal": None}
     message = {"role": "assistant", "content": "It is\nso."}
     return {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": "stop", **more}
@@ -117,7 +117,7 @@ def _text_part() -> dict[str, Any]:
     return {"type": "output_text", "text": "It is so.", "annotations": [], "logprobs": [_token("It")]}
 
 
-def _reasoning_item(**more: Any) -> dict[str, Any]:
+def _reasoning_item(**more: object) -> dict[str, Any]:
     return {
         "type": "reasoning", "id": "rs_1", "encrypted_content": "sealed",
         "summary": [{"type": "summary_text", "text": f"The {SECRET}."}],
@@ -166,7 +166,7 @@ ANSWERS: dict[str, tuple[str, dict[str, Any]]] = {
 # ---------------------------------------------------------------- streams
 
 
-def _chunk(delta: dict[str, Any], **more: Any) -> dict[str, Any]:
+def _chunk(delta: dict[str, Any], **more: object) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None, **more}
     return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "orion-5", "choices": [choice]}
 
@@ -187,7 +187,7 @@ CHAT_EVENTS: list[dict[str, Any]] = [
 ]
 
 
-def _typed(number: int, kind: str, **more: Any) -> dict[str, Any]:
+def _typed(number: int, kind: str, **more: object) -> dict[str, Any]:
     return {"type": kind, "sequence_number": number, **more}
 
 
@@ -212,7 +212,7 @@ RESPONSE_EVENTS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def _block(kind: str, index: int, **more: Any) -> dict[str, Any]:
+def _block(kind: str, index: int, **more: object) -> dict[str, Any]:
     return {"type": f"content_block_{kind}", "index": index, **more}
 
 
