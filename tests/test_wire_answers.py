@@ -316,7 +316,7 @@ def test_whatever_an_answer_is_it_is_read_without_an_error(content: bytes, edits
         read(b'data: {"logprobs":' + content, EDITS[edits], kind, cuts=(4,), text=text)[1].said()
 
 
-NAMES = [
+NAMES = (
     "logprobs",
     "top_logprobs",
     "prompt_logprobs",
@@ -340,7 +340,7 @@ NAMES = [
     "tokens",
     "finish_reason",
     "role",
-]
+)
 JSONISH = st.recursive(
     st.none()
     | st.booleans()
