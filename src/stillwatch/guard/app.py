@@ -242,10 +242,10 @@ class _Answer:
         self.streams = kind.startswith("text/event-stream")
         if self.streams:
             self._door.metrics.opened()
-        if admission.asked is None or admission.asked.body is None:
+        edits = admission.answer_edits
+        if admission.asked is None or (admission.asked.body is None and not edits):
             await self._send(message)
             return
-        edits = admission.answer_edits
         if encoding not in {"", "identity"}:
             if edits:
                 await self._block()
@@ -315,7 +315,7 @@ async def _read_body(receive: Receive, limit: int) -> tuple[bytes, list[Message]
 
 def _sent_on(scope: Scope, admission: Admission, *, enforced: bool) -> Scope:
     """Give the scope as the application gets it."""
-    if admission.asked is None or admission.asked.body is None or not enforced:
+    if admission.asked is None or not enforced or not (admission.asked.body or admission.answer_edits):
         return scope
     changed = admission.body is not admission.incoming.body
     headers = [each for each in scope["headers"] if each[0] != b"accept-encoding" and not client_steering(each[0])]

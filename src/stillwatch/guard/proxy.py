@@ -14,11 +14,11 @@ import secrets
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from stillwatch.errors import UpstreamError
 from stillwatch.guard.forwarding import BadRequestError, Heading, Trusted, answer_headers, heading
 from stillwatch.guard.upstream import Timeouts, Upstream
+from stillwatch.guard.wire.endpoint import endpoint
+from stillwatch.guard.wire.refused import error_body
 
 if TYPE_CHECKING:
     import asyncio
@@ -250,7 +250,7 @@ def _headers(connection: Connection) -> list[tuple[bytes, bytes]]:
 async def _refuse(scope: MutableMapping[str, Any], send: Send, status: int, message: str) -> None:
     """Tell what is wrong in the shape of the API that was asked."""
     name = f"sw-{secrets.token_hex(8)}"
-    body = _error_body("anthropic" if "/v1/messages" in scope["path"] else "openai", status, message, id=name)
+    body = error_body(endpoint(scope["method"], scope["path"]).api, status, message, id=name)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
@@ -259,14 +259,3 @@ async def _refuse(scope: MutableMapping[str, Any], send: Send, status: int, mess
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def _error_body(api: str, status: int, message: str, *, id: str, code: str | None = None) -> bytes:  # noqa: A002  the API's word
-    """One error as the official clients read it."""
-    ours = status >= 500
-    if api == "anthropic":
-        kind = "timeout_error" if status == 504 else "api_error" if ours else "invalid_request_error"
-        return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}, "request_id": id})
-    kind = "server_error" if ours else "invalid_request_error"
-    error = {"message": message, "type": kind, "param": None, "code": code, "reason_id": id}
-    return msgspec.json.encode({"error": error})

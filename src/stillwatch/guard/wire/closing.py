@@ -35,6 +35,8 @@ _SUBSTANCE = (
     "content", "tool_calls", "function_call", "refusal", "audio", "role", "reasoning_details", "thinking_blocks",
     "provider_specific_fields",
 )  # fmt: skip
+_LOGPROB = b"logprob"
+_NO_LOGPROBS = (b'"logprobs":null', b'"logprobs": null')  # which most events of streams say
 _SPELT = ("logprobs", "token_ids")  # of a choice: they spell its reasoning out too
 _AFTER = ("content", "tool_calls", "function_call", "refusal", "text")  # what comes once reasoning has ended
 
@@ -66,7 +68,7 @@ class Closer:
             if edit.on == "answer":
                 self._take(edit)
         shows = self._no_logprobs or self._alternatives is not None
-        self._marks = ((b"logprob", b"hidden_states") if shows else ()) + (
+        self._marks = ((_LOGPROB, b"hidden_states") if shows else ()) + (
             (b"reasoning", b"thinking") if self._no_reasoning else ()
         )
         self._said: dict[object, Words] = {}
@@ -88,7 +90,13 @@ class Closer:
 
     def concerns(self, content: bytes) -> bool:
         """Whether there may be something to close in this; where not, it need not be read."""
-        return bool(self._said) or any(mark in content for mark in self._marks)
+        if self._said:
+            return True
+        for mark in self._marks:
+            found = content.count(mark)
+            if found and (mark != _LOGPROB or found != sum(map(content.count, _NO_LOGPROBS))):
+                return True
+        return False
 
     def whole(self, answer: object) -> bool:
         """Close a whole answer in place; say whether it was changed."""
