@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from stillwatch.decisions.action import Action, RefuseWith, altered_answers, plain
-from stillwatch.decisions.limit import AMOUNT_FACT, DISTINCT, ITEMS_FACT, OPTIONAL_SUBJECTS, SUBJECT_FACT
+from stillwatch.decisions.limit import AMOUNT_FACT, ITEMS_FACT, OPTIONAL_SUBJECTS, SUBJECT_FACT
 from stillwatch.decisions.openness import Bias, NotOver, NotThis, closings
 from stillwatch.decisions.refusal import SHAPES, Refusal, RefusalReason
 from stillwatch.decisions.ruling import NOTHING, Charge, Edit, Instructions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stillwatch.decisions.action import Instruct, Serve, Visibility
     from stillwatch.decisions.facts import FactSource
@@ -85,10 +85,14 @@ Check = TooMuch | WrongOperation | Elsewhere | Always
 
 
 class Due(NamedTuple):
-    """A limit to charge, and the facts that say whose it is and what: None for everybody, and for one request."""
+    """A limit to charge, and the facts that say whose it is and what: None for everybody, and for one request.
+
+    Where the subject is optional, who has none is not charged.
+    """
 
     quota: Quota
     subject: str | None
+    optional: bool
     what: str | None
 
 
@@ -137,20 +141,21 @@ class Plan:
 
     def charges(self, facts: FactSource) -> tuple[Charge, ...]:
         """Give the limits that one request is charged to; edits bound how much it may be."""
-        look_up, charges = facts.look_up, list[Charge]()
-        for quota, whose, what in self.dues:
-            subject = "" if whose is None else cast("str", look_up(whose))
-            if not subject and quota.per in OPTIONAL_SUBJECTS:
+        look_up: Callable[[str], Any] = facts.look_up  # what each gives is checked where facts are named
+        charges: list[Charge] = []
+        for quota, whose, optional, what in self.dues:
+            subject = "" if whose is None else look_up(whose)
+            if optional and not subject:
                 continue
             if what is None:
                 charges.append(Charge(quota, subject, 1.0))
+            elif quota.kind == "distinct":
+                if found := look_up(what):
+                    charges.append(Charge(quota, subject, 0.0, found if isinstance(found, tuple) else (found,)))
             elif quota.of == "output_tokens":
                 charges.append(Charge(quota, subject, self._output(facts)))
-            elif quota.of not in DISTINCT:
-                charges.append(Charge(quota, subject, number(facts, what)))
-            elif found := look_up(what):
-                items = found if isinstance(found, tuple) else (cast("str", found),)
-                charges.append(Charge(quota, subject, 0.0, items))
+            else:
+                charges.append(Charge(quota, subject, float(look_up(what))))
         return tuple(charges)
 
     def _bias_meets_logprobs(self, facts: FactSource) -> bool:
@@ -214,7 +219,8 @@ class _Gathered:
         if action.instruct is not None:
             self._instruct(action.instruct)
         for quota in bound.quotas:
-            self._dues.append(Due(quota, SUBJECT_FACT.get(quota.per), _WHAT.get(quota.of)))
+            optional = quota.per in OPTIONAL_SUBJECTS
+            self._dues.append(Due(quota, SUBJECT_FACT.get(quota.per), optional, _WHAT.get(quota.of)))
 
     def edit(self, edit: Edit) -> None:
         """Keep an edit, or the stricter of two on one field."""

@@ -238,7 +238,7 @@ class _Answer:
     async def _begin(self, message: Message) -> None:
         self.status, admission = message["status"], self._admission
         headers: list[Header] = [(name.lower(), value) for name, value in message.get("headers", ())]
-        kind, encoding = (_last(headers, name) for name in (b"content-type", b"content-encoding"))
+        kind, encoding = _last(headers, b"content-type"), _last(headers, b"content-encoding")
         self.streams = kind.startswith("text/event-stream")
         if self.streams:
             self._door.metrics.opened()
@@ -315,10 +315,13 @@ async def _read_body(receive: Receive, limit: int) -> tuple[bytes, list[Message]
 
 def _sent_on(scope: Scope, admission: Admission, *, enforced: bool) -> Scope:
     """Give the scope as the application gets it."""
-    if admission.asked is None or not enforced or not (admission.asked.body or admission.answer_edits):
+    if not enforced:
         return scope
+    headers = [each for each in scope["headers"] if each[0][:1] != b"x" or not client_steering(each[0])]
+    if admission.asked is None or not (admission.asked.body or admission.answer_edits):
+        return {**scope, "headers": [*headers, *admission.headers]}
     changed = admission.body is not admission.incoming.body
-    headers = [each for each in scope["headers"] if each[0] != b"accept-encoding" and not client_steering(each[0])]
+    headers = [each for each in headers if each[0] != b"accept-encoding"]
     if changed:
         dropped = (b"content-length", b"transfer-encoding", b"content-digest", b"digest", b"content-md5")
         headers = [each for each in headers if each[0] not in dropped]
@@ -340,8 +343,10 @@ def _closing(listening: asyncio.Server) -> Callable[[], Awaitable[None]]:
 
 
 def _last(headers: list[Header], name: bytes) -> str:
-    found = [value for each, value in headers if each == name]
-    return found[-1].decode("latin-1").strip().lower() if found else ""
+    for each, value in reversed(headers):
+        if each == name:
+            return value.decode("latin-1").strip().lower()
+    return ""
 
 
 async def _respond(send: Send, status: int, headers: list[Header], body: bytes) -> None:

@@ -28,6 +28,7 @@ BUCKETS: Final = (  # seconds, 10 us to 10 s: close together where the guard's o
 )
 _STATUS: Final = {status: str(status) for status in range(600)}  # made once: text of a number takes a while
 _MOST: Final = 1_000  # different label values of a metric
+_COMBINATIONS: Final = 1_000  # of rules that fire together
 _LONGEST: Final = 128  # characters of one
 
 
@@ -111,6 +112,7 @@ class Metrics:
         self._outages = counts("outages", ("part",), "Times that a part the guard relies on did not answer.")
         self._ruling = histogram("ruling_seconds", "Time that the guard took to admit or refuse a request.")
         self._waited = histogram("answer_seconds", "Time from a request's arrival to the end of its answer.")
+        self._fired: dict[tuple[str, ...], int] = {}  # by which fired together: few combinations do, so one count each
         self._streams = 0
         self._policy = ("", "")
         self._read: list[tuple[Described, Callable[[], float | None]]] = []
@@ -131,11 +133,11 @@ class Metrics:
         self._requests.add((operation, outcome, reason, step))
         self._ruling.observe(seconds)
 
-    def fired(self, rules: Iterable[str], failed: Iterable[str] = ()) -> None:
+    def fired(self, rules: tuple[str, ...], failed: Iterable[str] = ()) -> None:
         """Count rules that fired, and those whose condition could not be told."""
-        add = self._rules.add
-        for rule in rules:
-            add((rule,))
+        self._fired[rules] = self._fired.get(rules, 0) + 1
+        if len(self._fired) > _COMBINATIONS:
+            self._tell_fired()
         for rule in failed:
             self._untold.add((rule,))
 
@@ -212,7 +214,15 @@ class Metrics:
             *(self._answers, self._waited, self._tokens, self._outages),
         )
 
+    def _tell_fired(self) -> None:
+        """Count rules one by one that were counted together."""
+        told, self._fired = self._fired, {}
+        for rules, times in told.items():
+            for rule in rules:
+                self._rules.add((rule,), times)
+
     def _all(self) -> Iterator[Counts | Histogram]:
+        self._tell_fired()
         yield from self._counted()
         yield _only(_STREAMS, self._streams)
         info = Counts(_POLICY)

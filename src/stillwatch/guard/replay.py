@@ -292,7 +292,7 @@ class Replayed:
         fired = tuple(self._numbers[name] for name in ruling.fired)
         planned = plan(policy, fired, ruling.step, protected=bool(row.look_up("account.researcher")))
         names = (*ruling.fired, *(bound.name for bound in policy.steps[ruling.step]))
-        of = {quota.of for quota, _, _ in planned.dues}
+        of = {quota.of for quota, *_ in planned.dues}
         bias = planned.edits_for(row) is not planned.edits
         answer = _Answer(
             ruling=ruling,
