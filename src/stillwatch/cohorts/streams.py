@@ -53,9 +53,7 @@ class Streams:
 def family_streams(population: Population, family: str) -> Streams:
     """Gather the streams of one family."""
     account = population.columns["account"]
-    by_account = family in ACCOUNT_MARKS
-    own = population.account_mark(family) if by_account else population.mark(family)
-    own = own[:, np.newaxis] if own.ndim == 1 else own
+    own, by_account = _lines(population, family)
     entries = len(account) * own.shape[1]
     buckets = 1 << min(max(entries.bit_length(), _FEWEST_BITS), _MOST_BITS)
     accounts, exchanges = np.zeros(buckets, np.uint8), np.zeros(buckets, np.uint8)
@@ -80,6 +78,58 @@ def bearing(
     rows, which = rows[order], which[order]
     fresh = np.r_[True, (rows[1:] != rows[:-1]) | (which[1:] != which[:-1])] if len(rows) else np.empty(0, np.bool_)
     return rows[fresh], np.searchsorted(which[fresh], np.arange(len(marks) + 1)).astype(np.int64)
+
+
+def borne_by(population: Population, family: str, mark: int, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Exchanges of some accounts (ascending) that bear a mark, ascending; the rest of the log is not looked at."""
+    own, by_account = _lines(population, family)
+    return _rows_of(own, by_account, population.edges, accounts if mark else accounts[:0], np.uint64(mark))
+
+
+def accounts_bearing(population: Population, family: str, mark: int) -> int:
+    """How many accounts of the log bear a mark."""
+    own, by_account = _lines(population, family)
+    account = np.arange(len(own), dtype=np.int32) if by_account else population.columns["account"]
+    return int(_bearers(np.ascontiguousarray(own).reshape(-1), own.shape[1], account, np.uint64(mark)))
+
+
+def _lines(population: Population, family: str) -> tuple[NDArray[np.generic], bool]:
+    """Marks of a family, a line of one or more for each exchange; or for each account, and so is said."""
+    by_account = family in ACCOUNT_MARKS
+    own = population.account_mark(family) if by_account else population.mark(family)
+    return own[:, np.newaxis] if own.ndim == 1 else own, by_account
+
+
+@compiled
+def _rows_of(own: np.ndarray, by_account: bool, edges: np.ndarray, accounts: np.ndarray, mark: np.uint64) -> np.ndarray:
+    """Rows of these accounts that bear the mark, each once, whichever of the layers holds it."""
+    size = 0
+    for who in accounts:
+        size += edges[who + 1] - edges[who]
+    rows = np.empty(size, np.int64)
+    count = 0
+    for who in accounts:
+        for row in range(edges[who], edges[who + 1]):
+            source = who if by_account else row
+            for layer in range(own.shape[1]):
+                if own[source, layer] == mark:
+                    rows[count] = row
+                    count += 1
+                    break
+    return rows[:count].copy()
+
+
+@compiled
+def _bearers(marks: np.ndarray, layers: int, account: np.ndarray, mark: np.uint64) -> int:
+    """How many accounts have the mark in any of their lines, each of so many layers; lines come account by account."""
+    count = 0
+    last = -1
+    for index in range(len(marks)):  # one comparison a mark, and hardly ever more
+        if marks[index] == mark:
+            who = account[index // layers]
+            count += who != last
+            last = who
+    return count
 
 
 @compiled

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.cohorts import linkage, measures
-from stillwatch.cohorts.streams import STREAM_FAMILIES, Streams, bearing, family_streams
+from stillwatch.cohorts.streams import STREAM_FAMILIES, Streams, bearing, borne_by, family_streams
 from stillwatch.cohorts.usage import usage
 from stillwatch.compiled import compiled
 
@@ -220,8 +220,7 @@ class Surveyor:
 
     def rows(self, family: str, mark: int, among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Exchanges that bear a mark, of the accounts for which `among` is true."""
-        rows, _ = bearing(self.population, family, np.array([mark], np.uint64))
-        return np.asarray(rows[among[self.population.columns["account"][rows]]])
+        return borne_by(self.population, family, mark, np.flatnonzero(among))
 
     def left(self, survey: Survey, streams: NDArray[np.int64], among: NDArray[np.bool_]) -> Figures:
         """Measure what is left of streams of a survey, of the accounts for which `among` is true.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.cohorts.members import SAYS
-from stillwatch.marks.families import ACCOUNT_MARKS, FAMILIES, Kind
+from stillwatch.cohorts.streams import accounts_bearing
+from stillwatch.marks.families import FAMILIES, Kind
 from stillwatch.marks.key import name_cohort, name_mark
 from stillwatch.verdicts.evidence import AccountEvidence, Evidence, Family, Finding, MarkShare, Member, Verdict
 from stillwatch.verdicts.innocent import EXPLANATIONS, innocent_kind
@@ -183,19 +184,9 @@ class Conclusion:
             if known.kind in (Kind.CONTINUATION, Kind.BEHAVIOUR) or known.name not in borne:
                 continue
             accounts, mark = borne[known.name]
-            if accounts >= LASTING * members and self._bearers(known.name, mark) <= 2 * members:
+            if accounts >= LASTING * members and accounts_bearing(self._population, known.name, mark) <= 2 * members:
                 return known.name, mark
         return survey.names[survey.family[cohort.stream]], int(survey.mark[cohort.stream])
-
-    def _bearers(self, family: str, mark: int) -> int:
-        """How many accounts of the log bear a mark."""
-        population = self._population
-        if family in ACCOUNT_MARKS:
-            own = population.account_mark(family)
-            return int((own == mark).reshape(len(own), -1).any(axis=1).sum())
-        marks = population.mark(family)
-        hit = (marks == mark).reshape(len(marks), -1).any(axis=1)
-        return len(np.unique(population.columns["account"][hit]))
 
     def _borne(self, cohort: Judged) -> list[tuple[str, int, int, int]]:
         """Marks that several members bear: family, mark, accounts, exchanges; the most borne of each family."""
