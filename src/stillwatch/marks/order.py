@@ -27,33 +27,18 @@ def ascending(values: NDArray[np.uint64]) -> NDArray[np.int64]:
     return arranged(values)[0]
 
 
-def by_time(second: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows in ascending order of time (float64 [n], no NaN), equal ones in order of row; int64 [n]."""
-    if (second[1:] >= second[:-1]).all():
-        return np.arange(len(second))
-    bits = (second + 0.0).view(np.uint64)  # adding 0 makes one zero of both
-    # as whole numbers, floats come in their own order, but for negative ones, which come last and backwards
-    return ascending(np.where(bits & _SIGN, ~bits, bits | _SIGN))
+def by_code_and_time(codes: NDArray[np.generic], second: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Rows in ascending order of their codes, inside a code of time, equal ones in order of row; int64 [n].
 
-
-@compiled
-def dealt(order: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """Rows in ascending order of their codes, equal ones as they come in another order; int64 [n].
+    Dealing to codes comes first: a log is read nearly in order of time, so little is left to do inside a code.
 
     Args:
-        order: int64 [n], all rows.
         codes: whole numbers below `count`, one a row.
+        second: time, float64 [n], no NaN.
         count: number of codes.
     """
-    place = np.zeros(count + 1, np.int64)
-    for row in range(len(codes)):
-        place[codes[row] + 1] += 1
-    place = np.cumsum(place)
-    rows = np.empty(len(order), np.int64)
-    for index in range(len(order)):
-        row = order[index]
-        rows[place[codes[row]]] = row
-        place[codes[row]] += 1
+    rows = np.empty(len(codes), np.int64)  # made here and not in compiled code, where large arrays get small pages
+    _dealt_by_time(codes, second, count, rows)
     return rows
 
 
@@ -128,3 +113,37 @@ def arranged(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows, piled, bounds = _piles(values, bits)
     _sort_piles(rows, piled, bounds)
     return rows, piled
+
+
+@compiled
+def _dealt_by_time(codes: np.ndarray, second: np.ndarray, count: int, rows: np.ndarray) -> None:
+    """Fill `rows` for `by_code_and_time`."""
+    place = np.zeros(count + 1, np.int64)
+    for row in range(len(codes)):
+        place[codes[row] + 1] += 1
+    place = np.cumsum(place)
+    for row in range(len(codes)):
+        rows[place[codes[row]]] = row
+        place[codes[row]] += 1
+    begin = 0
+    for code in range(count):  # a code's place is now where it ends
+        own = rows[begin : place[code]]
+        ordered = True
+        for index in range(1, len(own)):
+            ordered &= second[own[index]] >= second[own[index - 1]]
+        if not ordered:
+            own[:] = own[arranged(_ordered_bits(second, own))[0]]
+        begin = place[code]
+
+
+@compiled
+def _ordered_bits(second: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Times of some rows as whole numbers in the same order."""
+    times = np.empty(len(rows), np.float64)
+    for index in range(len(rows)):
+        times[index] = second[rows[index]] + 0.0  # makes one zero of both
+    bits = times.view(np.uint64)
+    for index in range(len(bits)):
+        # floats come in their own order, but for negative ones, which come last and backwards
+        bits[index] = ~bits[index] if bits[index] & _SIGN else bits[index] | _SIGN
+    return bits
