@@ -24,7 +24,10 @@ _SIGN = np.uint64(1 << 63)
 
 def ascending(values: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Rows in ascending order of their values (uint64 [n]), equal ones in order of row; int64 [n]."""
-    return arranged(values)[0]
+    # made here and not in compiled code: what numpy makes lies in large pages, which are found and first written faster
+    rows, piled = np.empty(len(values), np.int64), np.empty(len(values), np.uint64)
+    _arrange(values, rows, piled)
+    return rows
 
 
 def by_code_and_time(codes: NDArray[np.generic], second: NDArray[np.float64], count: int) -> NDArray[np.int64]:
@@ -37,32 +40,31 @@ def by_code_and_time(codes: NDArray[np.generic], second: NDArray[np.float64], co
         second: time, float64 [n], no NaN.
         count: number of codes.
     """
-    rows = np.empty(len(codes), np.int64)  # made here and not in compiled code, where large arrays get small pages
+    rows = np.empty(len(codes), np.int64)  # made here, as in `ascending`
     _dealt_by_time(codes, second, count, rows)
     return rows
 
 
 @compiled
-def _piles(values: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Deal rows to piles by the highest `bits` of their values: rows, their values, and where each pile begins."""
+def _piles(values: np.ndarray, bits: int, rows: np.ndarray, piled: np.ndarray) -> np.ndarray:
+    """Deal rows and their values to piles by the highest `bits` of the values; returns where each pile begins."""
     shift = np.uint64(64 - bits)
     bounds = np.zeros((1 << bits) + 1, np.int64)
     for row in range(len(values)):
         bounds[np.int64(values[row] >> shift) + 1] += 1
     bounds = np.cumsum(bounds)
     place = bounds[:-1].copy()
-    rows, piled = np.empty(len(values), np.int64), np.empty(len(values), np.uint64)
     for row in range(len(values)):
         value = values[row]
         pile = np.int64(value >> shift)
         rows[place[pile]] = row
         piled[place[pile]] = value
         place[pile] += 1
-    return rows, piled, bounds
+    return bounds
 
 
 @compiled
-def _sort_piles(rows: np.ndarray, piled: np.ndarray, bounds: np.ndarray) -> None:
+def sort_piles(rows: np.ndarray, piled: np.ndarray, bounds: np.ndarray) -> None:
     """Sort every pile by its values, in place; bytes in which a pile's values agree are passed over."""
     largest = np.diff(bounds).max()
     spare_rows, spare = np.empty(largest, np.int64), np.empty(largest, np.uint64)
@@ -101,17 +103,29 @@ def _sort_piles(rows: np.ndarray, piled: np.ndarray, bounds: np.ndarray) -> None
             rows[start : start + size] = spare_rows[:size]
 
 
+def pile_bits(size: int) -> int:
+    """By how many bits so many values are dealt to piles."""
+    return min(max((size // _PILE).bit_length(), 1), _MOST_BITS)
+
+
 @compiled
-def arranged(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows in ascending order of their values, as by `ascending`, and the values in that order."""
+def _arrange(values: np.ndarray, rows: np.ndarray, piled: np.ndarray) -> None:
+    """Fill `rows` and `piled` for `arranged`."""
     if len(values) < _FEW:
-        rows = np.argsort(values, kind="mergesort")
-        return rows, values[rows]
+        rows[:] = np.argsort(values, kind="mergesort")
+        piled[:] = values[rows]
+        return
     bits = 1
     while bits < _MOST_BITS and len(values) >> bits > _PILE:
         bits += 1
-    rows, piled, bounds = _piles(values, bits)
-    _sort_piles(rows, piled, bounds)
+    sort_piles(rows, piled, _piles(values, bits, rows, piled))
+
+
+@compiled
+def arranged(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in ascending order of their values, as by `ascending`, and the values in that order."""
+    rows, piled = np.empty(len(values), np.int64), np.empty(len(values), np.uint64)
+    _arrange(values, rows, piled)
     return rows, piled
 
 
