@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.cohorts import measures
+from stillwatch.marks.order import ascending
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,8 +118,11 @@ def profile(population: Population, surveyor: Surveyor) -> Profiles:
 
 def _coded(values: NDArray[np.uint64]) -> NDArray[np.int32]:
     """Values as small codes; what is 0 stays 0."""
-    known, codes = np.unique(values, return_inverse=True)
-    return (codes + (0 if len(known) and known[0] == 0 else 1)).astype(np.int32)
+    order = ascending(values)
+    own = values[order]
+    codes = np.empty(len(values), np.int32)
+    codes[order] = np.cumsum(np.diff(own, prepend=np.uint64(0)) != 0)
+    return codes
 
 
 @dataclass(frozen=True, slots=True)

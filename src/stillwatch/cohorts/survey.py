@@ -138,6 +138,7 @@ class Surveyor:
     def __init__(self, population: Population) -> None:
         self.population = population
         self._compared = linkage.compared(linkage.attributes(population), population.accounts.verified)
+        self._spare: list[linkage.Scratch] = []  # as many as threads ever measured side by side
         second = population.columns["second"]
         self._begun = second[population.edges[:-1]] if population.exchanges else second
         used = [population.columns[name].astype(np.float64) for name in ("input_tokens", "output_tokens")]
@@ -188,12 +189,21 @@ class Surveyor:
         with ThreadPoolExecutor(threads) as pool:
             deque(pool.map(lambda part: self._measure(rows, bounds, part, measured), parts), maxlen=0)
         linked = np.empty((len(bounds) - 1, len(linkage.FIGURES)))
-        accounts, by = self.population.accounts, self._compared
+        accounts, by, spare = self.population.accounts, self._compared, self._spared()
         linkage.link(
             bearers, bearer_bounds, by.code, by.pair, by.owner, by.borne, by.everyone, accounts.verified,
-            accounts.created, self._begun, self._usage, accounts.disposable, linked,
+            accounts.created, self._begun, self._usage, accounts.disposable, spare.counts, spare.met, spare.opened,
+            linked,
         )  # fmt: skip
+        self._spare.append(spare)
         return Figures(measured, linked)
+
+    def _spared(self) -> linkage.Scratch:
+        """Memory that no other thread counts in, to be given back once it is as it was."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return linkage.scratch(self._compared)
 
     def _measure(
         self,
