@@ -103,9 +103,13 @@ def sort_piles(rows: np.ndarray, piled: np.ndarray, bounds: np.ndarray) -> None:
             rows[start : start + size] = spare_rows[:size]
 
 
+@compiled
 def pile_bits(size: int) -> int:
-    """By how many bits so many values are dealt to piles."""
-    return min(max((size // _PILE).bit_length(), 1), _MOST_BITS)
+    """By how many of their bits so many values are dealt to piles."""
+    bits = 1
+    while bits < _MOST_BITS and size >> bits > _PILE:
+        bits += 1
+    return bits
 
 
 @compiled
@@ -115,10 +119,7 @@ def _arrange(values: np.ndarray, rows: np.ndarray, piled: np.ndarray) -> None:
         rows[:] = np.argsort(values, kind="mergesort")
         piled[:] = values[rows]
         return
-    bits = 1
-    while bits < _MOST_BITS and len(values) >> bits > _PILE:
-        bits += 1
-    sort_piles(rows, piled, _piles(values, bits, rows, piled))
+    sort_piles(rows, piled, _piles(values, pile_bits(len(values)), rows, piled))
 
 
 @compiled
