@@ -23,6 +23,7 @@ from stillwatch.cohorts.linkage import (
     attributes,
     compared,
     link,
+    scratch,
     usual_values,
 )
 from stillwatch.cohorts.streams import STREAM_FAMILIES
@@ -80,10 +81,13 @@ def linked(log: Known, streams: list[list[int]]) -> NDArray[np.float64]:
     bearers = np.array([account for stream in streams for account in stream], np.int32)
     bounds = np.r_[0, np.cumsum([len(stream) for stream in streams])].astype(np.int64)
     by = compared(log.values, log.verified)
+    spare, untouched = scratch(by), scratch(by)
     link(
         bearers, bounds, by.code, by.pair, by.owner, by.borne, by.everyone, log.verified, log.created, log.begun,
-        log.usage, log.disposable, figures,
+        log.usage, log.disposable, spare.counts, spare.met, spare.opened, figures,
     )  # fmt: skip
+    for left, found in ((spare.counts, untouched.counts), (spare.met, untouched.met), (spare.opened, untouched.opened)):
+        np.testing.assert_array_equal(left, found)  # left as it was found, for whoever measures next
     return figures
 
 

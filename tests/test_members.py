@@ -18,6 +18,7 @@ from stillwatch.cohorts.members import (
     Profiles,
     belong,
     bits_beside,
+    ordinary,
     passes,
     profile,
 )
@@ -77,7 +78,7 @@ def nobody() -> NDArray[np.bool_]:
 
 
 def test_the_fleet_stays_and_those_who_copied_its_template_are_put_out() -> None:
-    membership = belong(profiles(), STREAM, nobody(), BOUND)
+    membership = belong(ordinary(profiles(), nobody()), STREAM, BOUND)
     assert membership.accounts[membership.kept].tolist() == FLEET_ACCOUNTS.tolist()
     assert (membership.bits[:COPIERS] < 0).all()
     assert (membership.bits[COPIERS:] > 2 * BOUND).all()
@@ -85,15 +86,15 @@ def test_the_fleet_stays_and_those_who_copied_its_template_are_put_out() -> None
 
 def test_one_copier_among_the_fleet_and_one_of_the_fleet_among_people() -> None:
     for place in range(COPIERS):
-        membership = belong(profiles(), np.r_[np.int32(place), FLEET_ACCOUNTS], nobody(), BOUND)
+        membership = belong(ordinary(profiles(), nobody()), np.r_[np.int32(place), FLEET_ACCOUNTS], BOUND)
         assert not membership.kept[0]
     people = np.r_[np.arange(40), PEOPLE].astype(np.int32)
-    membership = belong(profiles(), people, nobody(), BOUND)
+    membership = belong(ordinary(profiles(), nobody()), people, BOUND)
     assert membership.kept.sum() <= 4  # people who share a mark and nothing else are no cohort
 
 
 def test_bits_are_the_sum_of_capped_parts_that_all_have_words() -> None:
-    membership = belong(profiles(), STREAM, nobody(), BOUND)
+    membership = belong(ordinary(profiles(), nobody()), STREAM, BOUND)
     assert membership.parts.shape == (len(STREAM), len(IDENTITIES) + len(HABITS))
     assert (membership.parts <= SHARED_CAP).all()
     assert (membership.parts >= -FOREIGN_CAP).all()
@@ -103,7 +104,7 @@ def test_bits_are_the_sum_of_capped_parts_that_all_have_words() -> None:
 
 
 def test_no_single_property_carries_an_account_in() -> None:
-    membership = belong(profiles(), STREAM, nobody(), BOUND)
+    membership = belong(ordinary(profiles(), nobody()), STREAM, BOUND)
     for place in range(len(profiles().names)):
         rest = membership.bits[membership.kept] - membership.parts[membership.kept, place]
         assert (rest >= BOUND).all()
@@ -114,22 +115,22 @@ def test_renumbering_accounts_moves_their_bits() -> None:
     population = town(numbers)
     moved = profile(population, Surveyor(population))
     np.testing.assert_array_equal(moved.values[:, numbers], profiles().values)
-    one = belong(profiles(), STREAM, nobody(), BOUND)
-    other = belong(moved, numbers[STREAM].astype(np.int32), nobody(), BOUND)
+    one = belong(ordinary(profiles(), nobody()), STREAM, BOUND)
+    other = belong(ordinary(moved, nobody()), numbers[STREAM].astype(np.int32), BOUND)
     np.testing.assert_array_equal(one.kept, other.kept)
     np.testing.assert_allclose(one.bits, other.bits)
 
 
 def test_the_order_of_accounts_does_not_matter() -> None:
     order = np.random.default_rng(2).permutation(len(STREAM))
-    one = belong(profiles(), STREAM, nobody(), BOUND)
-    other = belong(profiles(), STREAM[order], nobody(), BOUND)
+    one = belong(ordinary(profiles(), nobody()), STREAM, BOUND)
+    other = belong(ordinary(profiles(), nobody()), STREAM[order], BOUND)
     np.testing.assert_allclose(one.bits[order], other.bits)
     np.testing.assert_array_equal(one.kept[order], other.kept)
 
 
 def test_a_property_that_nobody_tells_says_nothing() -> None:
-    membership = belong(profiles(), STREAM, nobody(), BOUND)
+    membership = belong(ordinary(profiles(), nobody()), STREAM, BOUND)
     for name in ("mail", "organization", "system"):
         assert not membership.parts[:, profiles().names.index(name)].any()
 
@@ -137,11 +138,11 @@ def test_a_property_that_nobody_tells_says_nothing() -> None:
 def test_an_account_beside_a_cohort_is_weighed_without_changing_it() -> None:
     half = FLEET_ACCOUNTS[: FLEET // 2]
     others = np.r_[np.arange(20), FLEET_ACCOUNTS[FLEET // 2 :]].astype(np.int32)
-    bits, parts = bits_beside(profiles(), half, others, nobody())
+    bits, parts = bits_beside(ordinary(profiles(), nobody()), half, others)
     np.testing.assert_allclose(bits, parts.sum(axis=1))
     assert (bits[20:] >= BOUND).all()
     assert (bits[:20] < BOUND).all()
-    alone = [float(bits_beside(profiles(), half, others[[place]], nobody())[0][0]) for place in (0, 25)]
+    alone = [float(bits_beside(ordinary(profiles(), nobody()), half, others[[place]])[0][0]) for place in (0, 25)]
     assert alone == pytest.approx([bits[0], bits[25]], abs=0.5)  # only the population's share moves a little
 
 
@@ -149,13 +150,13 @@ def test_accounts_found_before_do_not_count_as_ordinary() -> None:
     out = nobody()
     out[FLEET_ACCOUNTS[10:]] = True
     small = FLEET_ACCOUNTS[:10]
-    with_them = belong(profiles(), small, nobody(), BOUND).bits
-    without_them = belong(profiles(), small, out, BOUND).bits
+    with_them = belong(ordinary(profiles(), nobody()), small, BOUND).bits
+    without_them = belong(ordinary(profiles(), out), small, BOUND).bits
     assert (without_them > with_them).all()
 
 
 def test_one_account_alone_has_no_bits() -> None:
-    membership = belong(profiles(), STREAM[:1], nobody(), BOUND)
+    membership = belong(ordinary(profiles(), nobody()), STREAM[:1], BOUND)
     assert membership.bits.tolist() == [0.0]
     assert not membership.kept.any()
 
@@ -186,3 +187,13 @@ def test_habits_and_what_can_be_copied_do_not_outweigh_who_an_account_is(
 ) -> None:
     parts = parts_of(**known)
     assert passes(profiles(), parts.sum(axis=1), parts, BOUND).tolist() == [belongs]
+
+
+def test_ordinary_accounts_are_counted_value_by_value_without_those_found_before() -> None:
+    out = nobody()
+    out[::3] = True
+    for values, tally in zip(profiles().values, ordinary(profiles(), out).tallies, strict=True):
+        left = values[~out]
+        assert tally.counts.tolist() == np.bincount(left, minlength=len(tally.counts)).tolist()
+        assert int((tally.sizes * tally.number).sum()) == int((left != 0).sum())
+        assert int(tally.number.sum()) == len(tally.counts) - 1

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from stillwatch.marks.order import ascending, by_time, dealt
+from stillwatch.marks.order import ascending, by_code_and_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,13 +42,13 @@ def test_many_values_ascend(size: int, low: int) -> None:
 @given(nps.arrays(np.float64, SIZES, elements=st.floats(allow_nan=False)))
 @settings(deadline=None)
 def test_any_times_ascend_those_before_1970_too(second: NDArray[np.float64]) -> None:
-    assert by_time(second).tolist() == np.argsort(second, kind="stable").tolist()
+    order = by_code_and_time(np.zeros(len(second), np.int32), second, 1)
+    assert order.tolist() == np.argsort(second, kind="stable").tolist()
 
 
-@given(st.integers(1, 9), st.integers(0, 50), st.integers(0, 2**32 - 1))
+@given(st.integers(1, 9), st.integers(0, 1500), st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_codes_ascend_and_equal_ones_stay_as_they_came(count: int, size: int, seed: int) -> None:
+def test_codes_ascend_and_inside_them_times_and_equal_ones_stay_in_order(count: int, size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    codes, order = rng.integers(0, count, size), rng.permutation(size)
-    expected = order[np.argsort(codes[order], kind="stable")]
-    assert dealt(order, codes, count).tolist() == expected.tolist()
+    codes, second = rng.integers(0, count, size), rng.integers(-3, 9, size).astype(np.float64)
+    assert by_code_and_time(codes, second, count).tolist() == np.lexsort((second, codes)).tolist()

@@ -16,7 +16,9 @@ from stillwatch.cohorts.streams import (
     LEAST_EXCHANGES,
     STREAM_FAMILIES,
     Streams,
+    accounts_bearing,
     bearing,
+    borne_by,
     family_streams,
 )
 from stillwatch.marks.families import ACCOUNT_MARKS, FAMILIES
@@ -147,6 +149,22 @@ def test_the_rows_of_any_marks_are_those_that_bear_them(seed: int, family: str, 
     assert bounds[-1] == len(rows)
     found = [rows[start:end].tolist() for start, end in pairwise(bounds.tolist())]
     assert found == [sorted(every.get(mark, ())) for mark in chosen]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(STREAM_FAMILIES), st.data())
+@settings(max_examples=60, deadline=None)
+def test_what_some_accounts_bear_is_theirs_of_all_that_the_log_bears(
+    seed: int, family: str, data: st.DataObject
+) -> None:
+    population = some_population(seed % 5, size=600)
+    every = rows_by_mark(population, family)
+    mark = data.draw((st.sampled_from(sorted(every)) if every else st.nothing()) | st.integers(0, 2**64 - 1))
+    account = population.columns["account"].tolist()
+    some = np.array(sorted(data.draw(st.sets(st.sampled_from(account)))), np.int64)
+    rows = sorted(row for row in every.get(mark, ()) if account[row] in set(some.tolist()))
+    assert borne_by(population, family, mark, some).tolist() == rows
+    assert borne_by(population, family, 0, some).tolist() == []
+    assert accounts_bearing(population, family, mark or 1) == len({account[row] for row in every.get(mark or 1, ())})
 
 
 def test_all_marks_of_a_log_at_once_lie_on_its_rows_layer_by_layer() -> None:

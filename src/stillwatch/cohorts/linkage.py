@@ -136,6 +136,31 @@ def compared(values: NDArray[np.uint64], verified: NDArray[np.bool_]) -> Compare
     return Compared(code, pair, coded(owner[1:2])[:, 0], borne, everyone)
 
 
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Memory that `link` counts in, as large as the log has values; it is left as it was found.
+
+    Attributes:
+        counts: by code; 0.
+        met: by `pair` or `owner`, int32 [numbers, POOLED and 1]; -1.
+        opened: by `owner`; NaN.
+    """
+
+    counts: NDArray[np.int64]
+    met: NDArray[np.int32]
+    opened: NDArray[np.float64]
+
+
+def scratch(by: Compared) -> Scratch:
+    """Make what `link` counts in."""
+    numbers = int(max(by.pair.max(initial=0), by.owner.max(initial=0))) + 1
+    return Scratch(
+        np.zeros(int(by.code.max(initial=0)) + 1, np.int64),
+        np.full((numbers, len(POOLED) + 1), -1, np.int32),
+        np.full(numbers, np.nan),
+    )
+
+
 @compiled
 def _usual(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
     usual = np.zeros(len(edges) - 1, np.uint64)
@@ -168,6 +193,9 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
     begun: np.ndarray,
     usage: np.ndarray,
     disposable: np.ndarray,
+    counts: np.ndarray,
+    met: np.ndarray,
+    opened: np.ndarray,
     figures: np.ndarray,
 ) -> None:
     """Fill one line of `figures` (shape [streams, len(FIGURES)]) for each stream.
@@ -185,11 +213,11 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
         begun: its first exchange, s since 1970.
         usage: of each account, as `usage.usage` ranks it; NaN where unknown.
         disposable: whether its mail domain is known to be.
+        counts: as in `Scratch`; so the next two.
+        met: likewise.
+        opened: likewise.
         figures: written to.
     """
-    counts = np.zeros(code.max() + 1 if code.size else 1, np.int64)  # all zero between one use and the next
-    met = np.full((max(pair.max(), owner.max()) + 1 if pair.size else 1, len(everyone) + 1), -1, np.int64)
-    opened = np.empty(len(met), np.float64)
     for stream in range(len(bounds) - 1):
         accounts = bearers[bounds[stream] : bounds[stream + 1]]
         size = len(accounts)
@@ -217,8 +245,12 @@ def link(  # one pass; compiled code takes no keyword arguments cheaply
                     counts[code[who, kind]] += 1
                     count += 1
             line[_COUNTED + kind] = count
+            for who in accounts:
+                met[pair[who, kind], kind] = -1
             line[kind] = _pooled(accounts, code[:, kind], borne[:, kind], counts, count, everyone[kind])
         line[_CUSTOMERS], line[_BURST] = _burst(accounts, owner, created, met[:, len(everyone)], opened, stream)
+        for who in accounts:
+            met[owner[who], len(everyone)] = -1
         unverified = fresh = dated = ranked = thrown = 0
         used = 0.0
         for who in accounts:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.cohorts import measures
+from stillwatch.marks.order import ascending
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,28 +118,99 @@ def profile(population: Population, surveyor: Surveyor) -> Profiles:
 
 def _coded(values: NDArray[np.uint64]) -> NDArray[np.int32]:
     """Values as small codes; what is 0 stays 0."""
-    known, codes = np.unique(values, return_inverse=True)
-    return (codes + (0 if len(known) and known[0] == 0 else 1)).astype(np.int32)
+    order = ascending(values)
+    own = values[order]
+    codes = np.empty(len(values), np.int32)
+    codes[order] = np.cumsum(np.diff(own, prepend=np.uint64(0)) != 0)
+    return codes
 
 
-def belong(profiles: Profiles, accounts: NDArray[np.int32], out: NDArray[np.bool_], bound: float) -> Membership:
-    """Decide which accounts of a stream are members.
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many ordinary accounts have each value of one property.
+
+    Attributes:
+        counts: by code.
+        sizes: the different counts of values that are told, ascending.
+        number: how many values have each of these counts.
+    """
+
+    counts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    number: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Ordinary:
+    """The accounts that were not found before, as many streams are held against them.
+
+    Attributes:
+        profiles: of all accounts.
+        out: the accounts of the log that are not ordinary.
+        tallies: of each property.
+    """
+
+    profiles: Profiles
+    out: NDArray[np.bool_]
+    tallies: tuple[Tally, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What some accounts tell of one property, and what the ordinary accounts beside them do.
+
+    Attributes:
+        own: place of each account's value among those that any of them has.
+        known: whether each tells one.
+        usual: how many ordinary accounts beside them have each of these values; 0 for what is not told.
+        others: how many ordinary accounts beside them tell a value.
+        sizes: how many have a value that none of these accounts has: the different counts.
+        number: how many such values have each of these counts.
+    """
+
+    own: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    usual: NDArray[np.int64]
+    others: float
+    sizes: NDArray[np.int64]
+    number: NDArray[np.int64]
+
+
+def ordinary(profiles: Profiles, out: NDArray[np.bool_]) -> Ordinary:
+    """Count the accounts that are not out.
 
     Args:
         profiles: of all accounts.
-        accounts: the stream's.
         out: accounts of the log that are not ordinary (found before), left out of the population's share.
+    """
+    found = np.flatnonzero(out)
+    tallies = []
+    for values, counts in zip(profiles.values, profiles.counts, strict=True):
+        left = counts - np.bincount(values[found], minlength=len(counts))
+        number = np.bincount(left[1:])
+        sizes = np.flatnonzero(number)
+        tallies.append(Tally(left, sizes, number[sizes]))
+    return Ordinary(profiles, out.copy(), tuple(tallies))
+
+
+def belong(ordinary: Ordinary, accounts: NDArray[np.int32], bound: float) -> Membership:
+    """Decide which accounts of a stream are members.
+
+    Args:
+        ordinary: the accounts they are held against; the stream's own do not count among them.
+        accounts: the stream's.
         bound: bits from which an account is a member.
     """
+    profiles = ordinary.profiles
     kept = np.ones(len(accounts), np.bool_)
-    apart = _apart(accounts, out)
-    bits, parts = _bits(profiles, accounts, kept, apart)
+    told = _told(ordinary, accounts)
+    bits, parts = _bits(told, kept, profiles.identity)
     for _ in range(ROUNDS):
         now = passes(profiles, bits, parts, bound)
         if (now == kept).all() or not now.any():
             break
         kept = now
-        bits, parts = _bits(profiles, accounts, kept, apart)
+        bits, parts = _bits(told, kept, profiles.identity)
     return Membership(accounts, bits, parts, kept & passes(profiles, bits, parts, bound))
 
 
@@ -158,77 +230,73 @@ def passes(
     return np.asarray((bits >= bound) & ~contradicted)
 
 
-def likeness(
-    profiles: Profiles, members: NDArray[np.int32], accounts: NDArray[np.int32], out: NDArray[np.bool_], bound: float
-) -> float:
+def likeness(ordinary: Ordinary, members: NDArray[np.int32], accounts: NDArray[np.int32], bound: float) -> float:
     """Share of some accounts that would pass as members of a cohort that they are not in."""
-    return float((bits_beside(profiles, members, accounts, out)[0] >= bound).mean())
+    return float((bits_beside(ordinary, members, accounts)[0] >= bound).mean())
 
 
 def bits_beside(
-    profiles: Profiles, members: NDArray[np.int32], accounts: NDArray[np.int32], out: NDArray[np.bool_]
+    ordinary: Ordinary, members: NDArray[np.int32], accounts: NDArray[np.int32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bits of some accounts as if they were members of a cohort that they are not in, and what they are the sum of."""
     together = np.concatenate([members, accounts])
     kept = np.arange(len(together)) < len(members)
-    bits, parts = _bits(profiles, together, kept, _apart(together, out))
+    bits, parts = _bits(_told(ordinary, together), kept, ordinary.profiles.identity)
     return bits[~kept], parts[~kept]
 
 
-def _apart(accounts: NDArray[np.int32], out: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Accounts that do not count as ordinary: those found before and those looked at."""
-    apart = out.copy()
-    apart[accounts] = True
-    return np.flatnonzero(apart)
+def _told(ordinary: Ordinary, accounts: NDArray[np.int32]) -> list[_Told]:
+    """What accounts tell of each property; those that are looked at do not count as ordinary."""
+    once = np.unique(accounts, return_index=True)[1]
+    fresh = once[~ordinary.out[accounts[once]]]
+    return [
+        _told_of(tally, values[accounts], fresh)
+        for values, tally in zip(ordinary.profiles.values, ordinary.tallies, strict=True)
+    ]
 
 
-def _bits(
-    profiles: Profiles, accounts: NDArray[np.int32], kept: NDArray[np.bool_], apart: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bits of each account, and their parts by property."""
-    parts = np.stack(
-        [
-            _ratios(values[accounts], kept, counts - np.bincount(values[apart], minlength=len(counts)), identity)
-            for values, counts, identity in zip(
-                profiles.values,
-                profiles.counts,
-                np.arange(len(profiles.names)) < profiles.identity,
-                strict=True,
-            )
-        ],
-        axis=1,
-    )
+def _told_of(tally: Tally, values: NDArray[np.int32], fresh: NDArray[np.int64]) -> _Told:
+    """The same of one property: the log has as many values as accounts, the few of these are all that is looked at."""
+    codes, own = np.unique(values, return_inverse=True)
+    before = tally.counts[codes]
+    usual = before - np.bincount(own[fresh], minlength=len(codes))
+    usual[codes == 0] = 0
+    before = before[codes != 0]
+    others = int((tally.sizes * tally.number).sum() + usual.sum() - before.sum())
+    number = tally.number.copy()
+    np.subtract.at(number, np.searchsorted(tally.sizes, before), 1)
+    return _Told(own, values != 0, usual, float(others), tally.sizes, number)
+
+
+def _bits(told: list[_Told], kept: NDArray[np.bool_], identity: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bits of each account, and their parts by property; the first `identity` properties are identities."""
+    parts = np.stack([_ratios(each, kept, place < identity) for place, each in enumerate(told)], axis=1)
     return parts.sum(axis=1), parts
 
 
-def _ratios(
-    own: NDArray[np.int32], kept: NDArray[np.bool_], usual: NDArray[np.int64], identity: bool
-) -> NDArray[np.float64]:
+def _ratios(told: _Told, kept: NDArray[np.bool_], identity: bool) -> NDArray[np.float64]:
     """Log2 ratio of each account's value: among the other members over among ordinary accounts, capped.
 
     Args:
-        own: the accounts' values.
+        told: the accounts' values; what they do not tell does not count.
         kept: which of them are members.
-        usual: how many ordinary accounts have each value; what they do not tell (value 0) does not count.
         identity: whether the property is one that accounts may each have their own of.
     """
-    known = own != 0
-    counts = np.bincount(own[kept & known], minlength=len(usual))
-    members, others = float(counts.sum()), float(usual[1:].sum())
+    own, usual, others = told.own, told.usual, told.others
+    itself = kept & told.known
+    counts = np.bincount(own[itself], minlength=len(usual))
+    members = float(counts.sum())
     if members < 2:
         return np.zeros(len(own))
-    itself = kept & known
     here = counts[own] - itself  # the others, without itself
     among = members - itself
     base = (usual[own] + 0.5) / (others + 1.0)
     if identity:
         few = here < COMMON * members
         rare = counts < COMMON * members
-        frequency = usual / max(others, 1.0)
-        frequency[0] = 0.0
         # how many of as many ordinary accounts would find their value again among themselves
-        met = float((frequency[rare] * (1.0 - (1.0 - frequency[rare]) ** (members - 1.0))).sum())
-        alone = max(1.0 - met - float(frequency[~rare].sum()), 0.0)
+        met = _met(usual[rare], 1, members, others) + _met(told.sizes, told.number, members, others)
+        alone = max(1.0 - met - float((usual[~rare] / max(others, 1.0)).sum()), 0.0)
         paired, single = float(counts[rare & (counts >= 2)].sum()), float((counts == 1).sum())
         in_group = few & (here >= 1)
         by_itself = few & (here < 1)
@@ -238,4 +306,10 @@ def _ratios(
         here = np.where(by_itself, single - itself, here)
         base = np.where(in_group, met + 0.5 / (others + 1.0), np.where(by_itself, alone + 0.5 / (others + 1.0), base))
     ratio = (np.maximum(here, 0.0) + PRIOR * base) / (np.maximum(among, 0.0) + PRIOR) / base
-    return np.where(known, np.clip(np.log2(ratio), -FOREIGN_CAP, SHARED_CAP), 0.0)
+    return np.where(told.known, np.clip(np.log2(ratio), -FOREIGN_CAP, SHARED_CAP), 0.0)
+
+
+def _met(sizes: NDArray[np.int64], number: NDArray[np.int64] | int, members: float, others: float) -> float:
+    """Share of ordinary accounts whose value another of `members` such has; values by how many have them."""
+    frequency = sizes / max(others, 1.0)
+    return float((number * frequency * (1.0 - (1.0 - frequency) ** (members - 1.0))).sum())

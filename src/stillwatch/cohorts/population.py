@@ -62,6 +62,7 @@ class Population:
             exchange; and `harness`, the hash of client and parameters, 0 where one of them is not told.
         edges: int64 [accounts + 1]; account a has rows edges[a] to edges[a + 1].
         accounts: what is known of them.
+        born: uint64 [accounts], the hour in which it was opened, or 0.
         relay: uint64 an account: its group among accounts over which conversations are dealt, or 0.
         habits: uint64 [accounts, 2]: its habits in two overlapping grids, or 0 where it has too few exchanges.
         start: first second of the log.
@@ -72,6 +73,7 @@ class Population:
     columns: Mapping[str, Column]
     edges: NDArray[np.int64]
     accounts: Accounts
+    born: NDArray[np.uint64]
     relay: NDArray[np.uint64]
     habits: NDArray[np.uint64]
     start: float
@@ -90,10 +92,8 @@ class Population:
     def account_mark(self, family: str) -> NDArray[np.uint64]:
         """Marks of a family that belong to the account as a whole: uint64 [accounts] or [accounts, k]."""
         accounts = self.accounts
-        if family == "born":
-            hour = np.nan_to_num(accounts.created, nan=-1.0) // 3600.0
-            return np.where(hour >= 0, combine(hour.astype(np.int64)), np.uint64(0))
         return {
+            "born": self.born,
             "relay": self.relay,
             "behaviour": self.habits,
             "card": accounts.card,
@@ -132,7 +132,15 @@ def populate(columns: dict[str, Column], accounts: Accounts) -> Population:
         del columns[name]
     client, parameters = columns["client"], columns["parameters"]
     columns["harness"] = np.where((client != 0) & (parameters != 0), combine(client, parameters), np.uint64(0))
-    return Population(columns, edges, accounts, relay, habits(columns, edges), start, end, release)
+    return Population(
+        columns, edges, accounts, _born(accounts.created), relay, habits(columns, edges), start, end, release
+    )
+
+
+def _born(created: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Hash of the hour in which each account was opened; 0 where it is not told."""
+    hour = np.nan_to_num(created, nan=-1.0) // 3600.0
+    return np.where(hour >= 0, combine(hour.astype(np.int64)), np.uint64(0))
 
 
 def _newest_model(model: Column, second: NDArray[np.float64], start: float) -> tuple[int, float]:

@@ -75,23 +75,28 @@ def _givers(answer: NDArray[np.uint64], previous: NDArray[np.uint64], account: N
     return giver
 
 
-@compiled
-def _perhaps(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _perhaps(values: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Rows whose value may be among the wanted: a bit for each hash, so that few rows need an exact look; 0 is none."""
-    table = np.zeros(1 << (_FILTER_BITS - 3), np.uint8)
+    # made here and not in compiled code, as in `marks.order`; memory is spent on what is filled
+    table, rows = np.zeros(1 << (_FILTER_BITS - 3), np.uint8), np.empty(len(values), np.int64)
+    return rows[: _fill_perhaps(values, wanted, table, rows)].copy()
+
+
+@compiled
+def _fill_perhaps(values: np.ndarray, wanted: np.ndarray, table: np.ndarray, rows: np.ndarray) -> int:
+    """Fill `rows` for `_perhaps`; returns how many there are."""
     mask, seven = np.uint64(len(table) - 1), np.uint64(7)
     for index in range(len(wanted)):
         value = wanted[index]
         if value != 0:
             table[np.int64((value >> np.uint64(3)) & mask)] |= np.uint8(1) << np.uint8(value & seven)
-    rows = np.empty(len(values), np.int64)
     count = 0
     for row in range(len(values)):
         value = values[row]
         if value != 0:
             rows[count] = row
             count += (table[np.int64((value >> np.uint64(3)) & mask)] >> np.uint8(value & seven)) & 1
-    return rows[:count].copy()
+    return count
 
 
 @compiled

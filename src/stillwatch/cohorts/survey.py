@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.cohorts import linkage, measures
-from stillwatch.cohorts.streams import STREAM_FAMILIES, Streams, bearing, family_streams
+from stillwatch.cohorts.streams import STREAM_FAMILIES, Streams, bearing, borne_by, family_streams
 from stillwatch.cohorts.usage import usage
 from stillwatch.compiled import compiled
 
@@ -138,6 +138,7 @@ class Surveyor:
     def __init__(self, population: Population) -> None:
         self.population = population
         self._compared = linkage.compared(linkage.attributes(population), population.accounts.verified)
+        self._spare: list[linkage.Scratch] = []  # as many as threads ever measured side by side
         second = population.columns["second"]
         self._begun = second[population.edges[:-1]] if population.exchanges else second
         used = [population.columns[name].astype(np.float64) for name in ("input_tokens", "output_tokens")]
@@ -188,12 +189,21 @@ class Surveyor:
         with ThreadPoolExecutor(threads) as pool:
             deque(pool.map(lambda part: self._measure(rows, bounds, part, measured), parts), maxlen=0)
         linked = np.empty((len(bounds) - 1, len(linkage.FIGURES)))
-        accounts, by = self.population.accounts, self._compared
+        accounts, by, spare = self.population.accounts, self._compared, self._spared()
         linkage.link(
             bearers, bearer_bounds, by.code, by.pair, by.owner, by.borne, by.everyone, accounts.verified,
-            accounts.created, self._begun, self._usage, accounts.disposable, linked,
+            accounts.created, self._begun, self._usage, accounts.disposable, spare.counts, spare.met, spare.opened,
+            linked,
         )  # fmt: skip
+        self._spare.append(spare)
         return Figures(measured, linked)
+
+    def _spared(self) -> linkage.Scratch:
+        """Memory that no other thread counts in, to be given back once it is as it was."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return linkage.scratch(self._compared)
 
     def _measure(
         self,
@@ -220,8 +230,7 @@ class Surveyor:
 
     def rows(self, family: str, mark: int, among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Exchanges that bear a mark, of the accounts for which `among` is true."""
-        rows, _ = bearing(self.population, family, np.array([mark], np.uint64))
-        return np.asarray(rows[among[self.population.columns["account"][rows]]])
+        return borne_by(self.population, family, mark, np.flatnonzero(among))
 
     def left(self, survey: Survey, streams: NDArray[np.int64], among: NDArray[np.bool_]) -> Figures:
         """Measure what is left of streams of a survey, of the accounts for which `among` is true.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=np.generic)
 
+_AHEAD = 64  # names that are looked for side by side
 _LEAST = 1 << 12  # slots of the table; a power of two, as any later number of them
 
 
@@ -82,6 +83,21 @@ def _enter(slots: np.ndarray, hashes: np.ndarray) -> None:
 
 
 @compiled
+def _touch(row_hashes: np.ndarray, slots: np.ndarray, hashes: np.ndarray, ends: np.ndarray, text: np.ndarray) -> int:
+    """Read where some names are likely to be found, so that the processor fetches many places at a time.
+
+    The sum has no meaning, but without it nothing would be read.
+    """
+    mask = np.uint64(len(slots) - 1)
+    total = np.int64(0)
+    for row in range(len(row_hashes)):
+        known = slots[np.int64(row_hashes[row] & mask)]
+        if known >= 0 and ends[known] < ends[known + 1]:
+            total += np.int64(hashes[known]) + text[ends[known]]
+    return int(total)
+
+
+@compiled
 def _number(
     offsets: np.ndarray,
     data: np.ndarray,
@@ -95,7 +111,10 @@ def _number(
 ) -> int:
     """Fill `numbers` for each row; names met for the first time are entered. Returns how many are known then."""
     mask = np.uint64(len(slots) - 1)
+    touched = np.zeros(1, np.int64)
     for row in range(len(row_hashes)):
+        if row % _AHEAD == 0:
+            touched[0] = _touch(row_hashes[row : row + _AHEAD], slots, hashes, ends, text)
         start, size = np.int64(offsets[row]), np.int64(offsets[row + 1] - offsets[row])
         slot = row_hashes[row] & mask
         while True:

@@ -23,6 +23,7 @@ _MIX_B: Final = np.uint64(0x94D049BB133111EB)
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _CONTENT_BITS: Final = np.uint64(20)
 _FILL: Final = 0.75
+_AHEAD: Final = 64  # requests that are looked for side by side
 
 
 class SeenRequests:
@@ -47,7 +48,9 @@ class SeenRequests:
 
         """
         while self._held + len(ids) > _FILL * len(self._table):
-            self._table = _grown(self._table)
+            larger = np.zeros(2 * len(self._table), np.uint64)
+            _enter(self._table, larger)
+            self._table = larger
         repeated = np.zeros(len(ids), np.bool_)
         entered, shared = _admit(self._table, ids, contents, repeated)
         self._held += int(entered)
@@ -119,12 +122,28 @@ def _mix_text(
 
 
 @compiled
+def _touch(table: Hashes, ids: Hashes) -> np.uint64:
+    """Read where some ids are likely to be found, so that the processor fetches many places at a time.
+
+    The sum has no meaning, but without it nothing would be read.
+    """
+    last = np.uint64(len(table) - 1)
+    total = np.uint64(0)
+    for row in range(len(ids)):
+        total += table[_mix(ids[row] >> _CONTENT_BITS) & last]
+    return total
+
+
+@compiled
 def _admit(
     table: Hashes, ids: Hashes, contents: Hashes, repeated: npt.NDArray[np.bool_]
 ) -> tuple[int, int]:  # rows entered, and those of them whose id was there with another content
     entered, shared = 0, 0
     last = np.uint64(len(table) - 1)
+    touched = np.zeros(1, np.uint64)
     for row in range(len(ids)):
+        if row % _AHEAD == 0:
+            touched[0] = _touch(table, ids[row : row + _AHEAD])
         content = contents[row] >> (np.uint64(64) - _CONTENT_BITS)
         key = ((ids[row] >> _CONTENT_BITS) << _CONTENT_BITS) | content
         key = key or np.uint64(1)
@@ -153,8 +172,7 @@ def _admit(
 
 
 @compiled
-def _grown(table: Hashes) -> Hashes:
-    larger = np.zeros(2 * len(table), np.uint64)
+def _enter(table: Hashes, larger: Hashes) -> None:
     last = np.uint64(len(larger) - 1)
     for key in table:
         if key:
@@ -162,4 +180,3 @@ def _grown(table: Hashes) -> Hashes:
             while larger[slot]:
                 slot = (slot + np.uint64(1)) & last
             larger[slot] = key
-    return larger

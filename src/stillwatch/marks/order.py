@@ -24,60 +24,47 @@ _SIGN = np.uint64(1 << 63)
 
 def ascending(values: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Rows in ascending order of their values (uint64 [n]), equal ones in order of row; int64 [n]."""
-    return arranged(values)[0]
+    # made here and not in compiled code: what numpy makes lies in large pages, which are found and first written faster
+    rows, piled = np.empty(len(values), np.int64), np.empty(len(values), np.uint64)
+    _arrange(values, rows, piled)
+    return rows
 
 
-def by_time(second: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows in ascending order of time (float64 [n], no NaN), equal ones in order of row; int64 [n]."""
-    if (second[1:] >= second[:-1]).all():
-        return np.arange(len(second))
-    bits = (second + 0.0).view(np.uint64)  # adding 0 makes one zero of both
-    # as whole numbers, floats come in their own order, but for negative ones, which come last and backwards
-    return ascending(np.where(bits & _SIGN, ~bits, bits | _SIGN))
+def by_code_and_time(codes: NDArray[np.generic], second: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Rows in ascending order of their codes, inside a code of time, equal ones in order of row; int64 [n].
 
-
-@compiled
-def dealt(order: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """Rows in ascending order of their codes, equal ones as they come in another order; int64 [n].
+    Dealing to codes comes first: a log is read nearly in order of time, so little is left to do inside a code.
 
     Args:
-        order: int64 [n], all rows.
         codes: whole numbers below `count`, one a row.
+        second: time, float64 [n], no NaN.
         count: number of codes.
     """
-    place = np.zeros(count + 1, np.int64)
-    for row in range(len(codes)):
-        place[codes[row] + 1] += 1
-    place = np.cumsum(place)
-    rows = np.empty(len(order), np.int64)
-    for index in range(len(order)):
-        row = order[index]
-        rows[place[codes[row]]] = row
-        place[codes[row]] += 1
+    rows = np.empty(len(codes), np.int64)  # made here, as in `ascending`
+    _dealt_by_time(codes, second, count, rows)
     return rows
 
 
 @compiled
-def _piles(values: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Deal rows to piles by the highest `bits` of their values: rows, their values, and where each pile begins."""
+def _piles(values: np.ndarray, bits: int, rows: np.ndarray, piled: np.ndarray) -> np.ndarray:
+    """Deal rows and their values to piles by the highest `bits` of the values; returns where each pile begins."""
     shift = np.uint64(64 - bits)
     bounds = np.zeros((1 << bits) + 1, np.int64)
     for row in range(len(values)):
         bounds[np.int64(values[row] >> shift) + 1] += 1
     bounds = np.cumsum(bounds)
     place = bounds[:-1].copy()
-    rows, piled = np.empty(len(values), np.int64), np.empty(len(values), np.uint64)
     for row in range(len(values)):
         value = values[row]
         pile = np.int64(value >> shift)
         rows[place[pile]] = row
         piled[place[pile]] = value
         place[pile] += 1
-    return rows, piled, bounds
+    return bounds
 
 
 @compiled
-def _sort_piles(rows: np.ndarray, piled: np.ndarray, bounds: np.ndarray) -> None:
+def sort_piles(rows: np.ndarray, piled: np.ndarray, bounds: np.ndarray) -> None:
     """Sort every pile by its values, in place; bytes in which a pile's values agree are passed over."""
     largest = np.diff(bounds).max()
     spare_rows, spare = np.empty(largest, np.int64), np.empty(largest, np.uint64)
@@ -117,14 +104,61 @@ def _sort_piles(rows: np.ndarray, piled: np.ndarray, bounds: np.ndarray) -> None
 
 
 @compiled
+def pile_bits(size: int) -> int:
+    """By how many of their bits so many values are dealt to piles."""
+    bits = 1
+    while bits < _MOST_BITS and size >> bits > _PILE:
+        bits += 1
+    return bits
+
+
+@compiled
+def _arrange(values: np.ndarray, rows: np.ndarray, piled: np.ndarray) -> None:
+    """Fill `rows` and `piled` for `arranged`."""
+    if len(values) < _FEW:
+        rows[:] = np.argsort(values, kind="mergesort")
+        piled[:] = values[rows]
+        return
+    sort_piles(rows, piled, _piles(values, pile_bits(len(values)), rows, piled))
+
+
+@compiled
 def arranged(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows in ascending order of their values, as by `ascending`, and the values in that order."""
-    if len(values) < _FEW:
-        rows = np.argsort(values, kind="mergesort")
-        return rows, values[rows]
-    bits = 1
-    while bits < _MOST_BITS and len(values) >> bits > _PILE:
-        bits += 1
-    rows, piled, bounds = _piles(values, bits)
-    _sort_piles(rows, piled, bounds)
+    rows, piled = np.empty(len(values), np.int64), np.empty(len(values), np.uint64)
+    _arrange(values, rows, piled)
     return rows, piled
+
+
+@compiled
+def _dealt_by_time(codes: np.ndarray, second: np.ndarray, count: int, rows: np.ndarray) -> None:
+    """Fill `rows` for `by_code_and_time`."""
+    place = np.zeros(count + 1, np.int64)
+    for row in range(len(codes)):
+        place[codes[row] + 1] += 1
+    place = np.cumsum(place)
+    for row in range(len(codes)):
+        rows[place[codes[row]]] = row
+        place[codes[row]] += 1
+    begin = 0
+    for code in range(count):  # a code's place is now where it ends
+        own = rows[begin : place[code]]
+        ordered = True
+        for index in range(1, len(own)):
+            ordered &= second[own[index]] >= second[own[index - 1]]
+        if not ordered:
+            own[:] = own[arranged(_ordered_bits(second, own))[0]]
+        begin = place[code]
+
+
+@compiled
+def _ordered_bits(second: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Times of some rows as whole numbers in the same order."""
+    times = np.empty(len(rows), np.float64)
+    for index in range(len(rows)):
+        times[index] = second[rows[index]] + 0.0  # makes one zero of both
+    bits = times.view(np.uint64)
+    for index in range(len(bits)):
+        # floats come in their own order, but for negative ones, which come last and backwards
+        bits[index] = ~bits[index] if bits[index] & _SIGN else bits[index] | _SIGN
+    return bits

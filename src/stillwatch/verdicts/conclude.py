@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillwatch.cohorts.members import SAYS
-from stillwatch.marks.families import ACCOUNT_MARKS, FAMILIES, Kind
+from stillwatch.cohorts.streams import accounts_bearing
+from stillwatch.marks.families import FAMILIES, Kind
 from stillwatch.marks.key import name_cohort, name_mark
 from stillwatch.verdicts.evidence import AccountEvidence, Evidence, Family, Finding, MarkShare, Member, Verdict
 from stillwatch.verdicts.innocent import EXPLANATIONS, innocent_kind
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from stillwatch.cohorts.population import Population
     from stillwatch.verdicts.judge import Judge, Judged, Judgement
 
+_Borne = tuple[str, int, int, int]  # family, mark, accounts, exchanges
 LEFT_OUT = 50  # accounts put out of a cohort that a finding still explains
 MARKS = 12  # marks that a finding lists
 SOUGHT = 0.25  # share of requests from which something is said to be sought
@@ -52,14 +54,15 @@ class Conclusion:
         known: dict[tuple[str, int], int] = {}
         made = []
         for cohort in sorted(self._judgement.cohorts, key=lambda each: -len(each.members)):
-            family, mark = self._known_by(cohort)
+            borne = self._borne(cohort)
+            family, mark = self._known_by(cohort, borne)
             # of cohorts that one mark is known by the largest has it for a name; the next are its second, its third
             place = known[family, mark] = known.get((family, mark), 0) + 1
             name = name_cohort(self._key, family if place == 1 else f"{family} {place}", mark)
-            made.append(self._finding(cohort, name))
+            made.append(self._finding(cohort, name, borne))
         return tuple(sorted(made, key=lambda finding: (order.index(finding.verdict), -finding.bits, finding.id)))
 
-    def _finding(self, cohort: Judged, name: str) -> Finding:
+    def _finding(self, cohort: Judged, name: str, borne: list[_Borne]) -> Finding:
         members = self._members(cohort)
         first, last = cohort.figures["first"][0], cohort.figures["last"][0]
         cleared = cohort.verdict is Verdict.CLEARED
@@ -78,7 +81,7 @@ class Conclusion:
             output_tokens=int(cohort.figures["total_output"][0]),
             seeks=self._seeks(cohort),
             accounts=members,
-            marks=self._marks(cohort),
+            marks=self._marks(borne),
             evidence=self._evidence(cohort),
             left_out=() if cleared else self._left_out(cohort),
         )
@@ -164,41 +167,31 @@ class Conclusion:
 
     # ------------------------------------------------------------------ marks
 
-    def _marks(self, cohort: Judged) -> tuple[MarkShare, ...]:
+    def _marks(self, borne: list[_Borne]) -> tuple[MarkShare, ...]:
         shares = [
             MarkShare(family, name_mark(self._key, family, mark), accounts, exchanges)
-            for family, mark, accounts, exchanges in self._borne(cohort)
+            for family, mark, accounts, exchanges in borne
         ]
         shares.sort(key=lambda share: (-share.accounts, -share.exchanges, share.family, share.mark))
         return tuple(shares[:MARKS])
 
-    def _known_by(self, cohort: Judged) -> tuple[str, int]:
+    def _known_by(self, cohort: Judged, borne: list[_Borne]) -> tuple[str, int]:
         """The mark that names the cohort: the first family's that nearly all members bear and few others do."""
         survey, members = self._judge.survey, len(cohort.members)
-        borne: dict[str, tuple[int, int]] = {}
-        for family, mark, accounts, _ in self._borne(cohort):
-            if accounts > borne.get(family, (0, 0))[0]:
-                borne[family] = (accounts, mark)
+        most: dict[str, tuple[int, int]] = {}
+        for family, mark, accounts, _ in borne:
+            if accounts > most.get(family, (0, 0))[0]:
+                most[family] = (accounts, mark)
         for known in FAMILIES:
-            if known.kind in (Kind.CONTINUATION, Kind.BEHAVIOUR) or known.name not in borne:
+            if known.kind in (Kind.CONTINUATION, Kind.BEHAVIOUR) or known.name not in most:
                 continue
-            accounts, mark = borne[known.name]
-            if accounts >= LASTING * members and self._bearers(known.name, mark) <= 2 * members:
+            accounts, mark = most[known.name]
+            if accounts >= LASTING * members and accounts_bearing(self._population, known.name, mark) <= 2 * members:
                 return known.name, mark
         return survey.names[survey.family[cohort.stream]], int(survey.mark[cohort.stream])
 
-    def _bearers(self, family: str, mark: int) -> int:
-        """How many accounts of the log bear a mark."""
-        population = self._population
-        if family in ACCOUNT_MARKS:
-            own = population.account_mark(family)
-            return int((own == mark).reshape(len(own), -1).any(axis=1).sum())
-        marks = population.mark(family)
-        hit = (marks == mark).reshape(len(marks), -1).any(axis=1)
-        return len(np.unique(population.columns["account"][hit]))
-
-    def _borne(self, cohort: Judged) -> list[tuple[str, int, int, int]]:
-        """Marks that several members bear: family, mark, accounts, exchanges; the most borne of each family."""
+    def _borne(self, cohort: Judged) -> list[_Borne]:
+        """Marks that several members bear, the most borne of each family."""
         population = self._population
         account = population.columns["account"][cohort.rows]
         found = []
@@ -208,9 +201,7 @@ class Conclusion:
         return found
 
 
-def _most_borne(
-    family: str, marks: NDArray[np.generic], account: NDArray[np.generic]
-) -> list[tuple[str, int, int, int]]:
+def _most_borne(family: str, marks: NDArray[np.generic], account: NDArray[np.generic]) -> list[_Borne]:
     known = marks != 0
     if not known.any():
         return []

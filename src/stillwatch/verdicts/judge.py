@@ -22,7 +22,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillwatch.cohorts.members import SHARED_CAP, Membership, Profiles, belong, bits_beside, likeness, profile
+from stillwatch.cohorts.members import (
+    SHARED_CAP,
+    Membership,
+    Ordinary,
+    Profiles,
+    belong,
+    bits_beside,
+    likeness,
+    ordinary,
+    profile,
+)
 from stillwatch.cohorts.streams import LEAST_ACCOUNTS, LEAST_EXCHANGES
 from stillwatch.stats import false_discovery_rates
 from stillwatch.verdicts.baseline import Baseline, Scores, fit
@@ -146,6 +156,7 @@ class Judge:
         self.profiles: Profiles = profile(self.population, surveyor)
         self._everything = survey.pick(np.arange(len(survey)))
         self._out = np.zeros(len(self.population.accounts.name), np.bool_)
+        self._counted = ordinary(self.profiles, self._out)
 
     def judge(self) -> Judgement:
         """Run the steps."""
@@ -261,7 +272,7 @@ class Judge:
         fresh = np.flatnonzero(near).astype(np.int32)
         if not len(fresh):
             return cohort
-        bits, parts = bits_beside(self.profiles, cohort.members, fresh, out)
+        bits, parts = bits_beside(self._ordinary(), cohort.members, fresh)
         old = cohort.membership
         kept = (bits >= self._settings.newcomer) & ~np.isin(fresh, old.accounts)  # who was put out stays out
         kept &= parts[:, : self.profiles.identity].sum(axis=1) >= SHARED_CAP  # habits alone make no newcomer
@@ -292,7 +303,7 @@ class Judge:
             accounts = waiting.pop(0)
             if len(accounts) < LEAST_ACCOUNTS:
                 continue
-            membership = belong(self.profiles, accounts, self._out, bound)
+            membership = belong(self._ordinary(), accounts, bound)
             members = accounts[membership.kept]
             cut = self._cut(members)
             if cut is None:
@@ -313,8 +324,8 @@ class Judge:
             if not PART <= share <= 1.0 - PART:
                 continue
             cut = values == known[best]
-            forth = likeness(self.profiles, members[cut], members[~cut], self._out, self._settings.member)
-            back = likeness(self.profiles, members[~cut], members[cut], self._out, self._settings.member)
+            forth = likeness(self._ordinary(), members[cut], members[~cut], self._settings.member)
+            back = likeness(self._ordinary(), members[~cut], members[cut], self._settings.member)
             if max(forth, back) < STRANGERS:
                 return np.asarray(cut)
         return None
@@ -345,6 +356,12 @@ class Judge:
         """The log's own baseline."""
         return fit(self.survey, name=_own, ordinary=ordinary, without=self._settings.without)
 
+    def _ordinary(self) -> Ordinary:
+        """The accounts in no finding, counted anew only once findings have changed."""
+        if not np.array_equal(self._counted.out, self._out):
+            self._counted = ordinary(self.profiles, self._out)
+        return self._counted
+
     def _untouched(self) -> NDArray[np.bool_]:
         """Streams that hardly any accused account is in."""
         return np.asarray(self._everything.counts(self._out) <= 0.2 * self._everything.sizes)
@@ -370,8 +387,8 @@ class Judge:
     def _one_operator(self, one: Judged, other: Judged) -> bool:
         bound = self._settings.newcomer
         return (
-            likeness(self.profiles, one.members, other.members, self._out, bound) >= ALIKE
-            and likeness(self.profiles, other.members, one.members, self._out, bound) >= ALIKE
+            likeness(self._ordinary(), one.members, other.members, bound) >= ALIKE
+            and likeness(self._ordinary(), other.members, one.members, bound) >= ALIKE
         )
 
     def _put_together(self, one: Judged, other: Judged, baseline: Baseline) -> Judged | None:
@@ -460,7 +477,7 @@ class Judge:
             if taken[accounts].mean() > 0.5:
                 continue
             taken[accounts] = True
-            membership = belong(self.profiles, accounts, self._out, -np.inf)
+            membership = belong(self._ordinary(), accounts, -np.inf)
             cohort = self._measured(int(stream), membership, baseline)
             if cohort is not None:
                 p_value = float(baseline.p_values(cohort.scores)[0])
