@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.argument("findings_file", type=FILE, metavar="FINDINGS")
 @click.option("--step", type=STEPS, default="observe", show_default=True, help="Go as far as this against campaigns.")
 @click.option("--cohorts", is_flag=True, help="One decision against each cohort, not one against each account.")
+@click.option("--successors", is_flag=True, help="Besides, one against each cohort, for accounts of it to come.")
 @click.option("--lasts", type=SPAN, metavar="SPAN", help="How long, e.g. 7d; as long as the ladder says if not given.")
 @APPROVERS
 @click.option("--dry-run", is_flag=True, help="Only tell what would be decided.")
@@ -34,6 +35,7 @@ def decide(
     findings_file: Path,
     step: str,
     cohorts: bool,
+    successors: bool,
     lasts: timedelta | None,
     approvers: tuple[str, ...],
     dry_run: bool,
@@ -56,7 +58,13 @@ def decide(
 
     chooser = up_to(Step(step))
     asked = asked_of(
-        findings.campaigns, chooser, digest=finding_digest, approvers=approvers, cohorts=cohorts, lasts=lasts
+        findings.campaigns,
+        chooser,
+        digest=finding_digest,
+        approvers=approvers,
+        cohorts=cohorts,
+        successors=successors,
+        lasts=lasts,
     )
     with _rehearsing(place) if dry_run else opened(place, create=True) as ledger:
         found = ledger.decide(asked, dry_run=dry_run)
