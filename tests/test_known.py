@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ import pytest
 from tests.decisions import FIRM, NOW, asked
 
 from stillwatch import api
-from stillwatch.decisions.decision import Decision
 from stillwatch.decisions.ladder import made
 from stillwatch.decisions.propose import asked_of, up_to
 from stillwatch.decisions.step import Step
@@ -30,11 +29,13 @@ from stillwatch.report.findings_v1 import finding_digest
 from stillwatch.simulate.scenario import load_scenario
 from stillwatch.simulate.traffic import simulate
 from stillwatch.verdicts.evidence import BorneMark, Finding, Findings, KnownBy, Verdict
-from stillwatch.verdicts.known import PICKERS
+from stillwatch.verdicts.known import JUDGED, PICKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from stillwatch.decisions.decision import Decision
 
 KEY = bytes(range(16))
 Row = dict[str, Any]
@@ -140,7 +141,7 @@ def test_a_campaign_that_ordinary_accounts_agree_with_takes_more_agreement() -> 
     assert guard.asks("new", part("ja4")) == ("c-1",)
     hopeless = Guard(against(known=known_by(agreeing=(60, 50, 40))))
     assert hopeless.asks("new", OPERATOR, SIGNED_UP) == ()
-    assert "60 agree with it" in hopeless.known.blind["c-1"]
+    assert "20,000 ordinary accounts, worth 488 for what they share" in hopeless.known.blind["c-1"]
     assert not hopeless.known
 
 
@@ -282,36 +283,50 @@ def test_a_guard_that_knows_no_campaign_loads_no_compiler() -> None:
         "assert not KnownCampaigns(key=bytes(16)).marks({'prompt': 'a'}); "
         "print(sorted({'numba', 'pyarrow', 'numpy'} & sys.modules.keys()))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[]\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)  # noqa: S603  # our own code
+    assert done.stdout == b"[]\n"
 
 
 # ---- from a log to the door
 
 
+@dataclass(frozen=True)
+class World:
+    """A week that was scanned, and three days more.
+
+    Attributes:
+        log: all ten days.
+        guilty: accounts of the campaign.
+        seen: accounts of the week.
+
+    """
+
+    findings: Findings
+    accounts: dict[str, Row]
+    log: list[Row]
+    guilty: set[str]
+    seen: set[str]
+
+
 @pytest.fixture(scope="module")
-def world() -> tuple[Findings, pa.Table, pa.Table, dict[str, str], set[str]]:
-    """A week that was scanned and the three days after it; who is guilty; who was there before."""
+def world() -> World:
     demo = load_scenario("demo")
-    quarry = msgspec.structs.replace(demo.campaigns[0], bans_per_day=0.1, accounts=80)
-    traffic = simulate(msgspec.structs.replace(demo, days=10.0, campaigns=(quarry,)), seed=4, scale=0.5)
+    quarry = msgspec.structs.replace(demo.campaigns[0], bans_per_day=0.08, accounts=120)
+    traffic = simulate(msgspec.structs.replace(demo, days=10.0, campaigns=(quarry,)), seed=4, scale=0.7)
     log = traffic.exchanges
     end = datetime.combine(traffic.scenario.start, datetime.min.time(), UTC) + SPAN
-    early = pc.less(log.column("time"), pa.scalar(end, log.schema.field("time").type))
-    before, after = log.filter(early), log.filter(pc.invert(early))
-    truth = dict(zip(*(traffic.truth.column(name).to_pylist() for name in ("account", "campaign")), strict=True))
-    findings = api.scan_table(before, accounts=traffic.accounts, key=KEY)
-    return (
-        findings,
-        traffic.accounts,
-        pa.concat_tables([before, after]),
-        truth,
-        set(before.column("account").to_pylist()),
+    week = log.filter(pc.less(log.column("time"), pa.scalar(end, log.schema.field("time").type)))
+    return World(
+        api.scan_table(week, accounts=traffic.accounts, key=KEY),
+        {row["account"]: row for row in traffic.accounts.to_pylist()},
+        log.to_pylist(),
+        {row["account"] for row in traffic.truth.to_pylist() if row["campaign"]},
+        set(week.column("account").to_pylist()),
     )
 
 
-def campaign_of(findings: Findings) -> Finding:
-    (found,) = (each for each in findings.campaigns if each.verdict is Verdict.CAMPAIGN)
-    return found
+def accused(findings: Findings) -> list[Finding]:
+    return [each for each in findings.campaigns if each.verdict is Verdict.CAMPAIGN]
 
 
 def decided(findings: Findings, folder: Path) -> Iterable[Decision]:
@@ -321,60 +336,80 @@ def decided(findings: Findings, folder: Path) -> Iterable[Decision]:
         return ledger.book().in_force(datetime.now(UTC))
 
 
-def test_only_campaigns_are_known_by_anything(world: tuple[Findings, Any, Any, Any, Any]) -> None:
-    assert [each.verdict for each in world[0].campaigns if each.known_by] == [Verdict.CAMPAIGN]
+def test_only_campaigns_are_known_by_anything(world: World) -> None:
+    assert accused(world.findings) == [each for each in world.findings.campaigns if each.known_by]
+    assert accused(world.findings)
 
 
-def test_those_who_agree_are_counted_as_the_door_would(
-    world: tuple[Findings, pa.Table, pa.Table, dict[str, str], set[str]],
-) -> None:
-    findings, accounts, log, _, seen = world
-    campaign = campaign_of(findings)
-    known = campaign.known_by
-    assert known is not None
-    door, signed_up = DoorMarks(KEY), {row["account"]: row for row in accounts.to_pylist()}
+def test_those_who_agree_are_counted_as_the_door_would(world: World) -> None:
+    door = DoorMarks(KEY)
+    requests = defaultdict[str, int](int)
     bear: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in log.to_pylist():
-        if row["time"] <= known.until:
-            for family, name in door.names(row, signed_up[row["account"]]):
+    last = world.findings.scan.last
+    for row in world.log:
+        if last and row["time"] <= last:
+            requests[row["account"]] += 1
+            for family, name in door.names(row, world.accounts[row["account"]]):
                 bear[family, written(name)].add(row["account"])
-    members = {each.account for each in campaign.accounts}
-    shown: dict[str, int] = defaultdict(int)
-    for mark in known.marks:
-        found = bear[mark.family, mark.mark]
-        assert mark.elsewhere == len(found - members)
-        assert 0 < mark.accounts <= len(found & members)
-        for account in found:
-            shown[account] |= TRAITS[mark.family]
-    counted = {name for place, name in enumerate(sorted(seen)) if place % PICKERS and name not in members}
-    assert known.ordinary == len(counted)
-    assert known.agreeing == tuple(
-        sum(agreement(shown[name]) >= level for name in counted) for level in range(LEAST, MOST + 1)
-    )
+    members = {each.account for campaign in accused(world.findings) for each in campaign.accounts}
+    counted = {
+        name
+        for place, name in enumerate(sorted(world.seen))
+        if place % PICKERS and name not in members and requests[name] >= JUDGED
+    }
+    for campaign in accused(world.findings):
+        known = campaign.known_by
+        assert known is not None
+        shown: dict[str, int] = defaultdict(int)
+        for mark in known.marks:
+            found = bear[mark.family, mark.mark]
+            assert mark.elsewhere == len(found - members)
+            assert 0 < mark.accounts <= len(found & {each.account for each in campaign.accounts})
+            for account in found:
+                shown[account] |= TRAITS[mark.family]
+        assert known.ordinary == len(counted)
+        assert known.agreeing == tuple(
+            sum(agreement(shown[name]) >= level for name in counted) for level in range(LEAST, MOST + 1)
+        )
 
 
-def test_successors_are_met_within_their_first_requests_and_nobody_else_is(
-    world: tuple[Findings, pa.Table, pa.Table, dict[str, str], set[str]], tmp_path: Path
-) -> None:
-    findings, accounts, log, truth, seen = world
-    campaign = campaign_of(findings)
-    known = KnownCampaigns(key=KEY, rate=2e-3, decisions=decided(findings, tmp_path))
-    assert known.campaigns == (campaign.id,)
-    assert not known.blind
-    state, signed_up = Held(), {row["account"]: row for row in accounts.to_pylist()}
+def test_successors_are_met_within_their_first_requests_and_nobody_else_is(world: World, tmp_path: Path) -> None:
+    known = KnownCampaigns(key=KEY, rate=2e-3, decisions=decided(world.findings, tmp_path))
+    assert set(known.campaigns) == {each.id for each in accused(world.findings)}
+    state = Held()
     requests, met = defaultdict[str, int](int), dict[str, int]()
 
     async def play() -> None:
-        for row in log.to_pylist():
+        for row in world.log:
             name = row["account"]
             requests[name] += 1
-            marks = known.marks(row, signed_up[name])
+            marks = known.marks(row, world.accounts[name])
             if await known.meet(name, marks, state, at=row["time"].timestamp()):
                 met.setdefault(name, requests[name])
 
     asyncio.run(play())
-    fresh = {name for name, guilty in truth.items() if guilty and name not in seen and requests[name] >= 8}
+    fresh = {name for name in world.guilty - world.seen if requests[name] >= 8}
     assert len(fresh) >= 10
     assert fresh <= met.keys()
     assert max(met[name] for name in fresh) <= 8
-    assert not [name for name in met if not truth[name]]
+    assert not met.keys() - world.guilty
+
+
+def test_honest_users_with_a_campaigns_template_and_client_are_never_met(world: World, tmp_path: Path) -> None:
+    known = KnownCampaigns(key=KEY, rate=2e-3, decisions=decided(world.findings, tmp_path))
+    copied = ("system", "prompt", "ja4", "user_agent", "temperature", "top_p", "max_tokens", "n", "stream", "tools")
+    harvest = [row for row in world.log if row["account"] in world.guilty]
+    honest = [row for row in world.log if row["account"] not in world.guilty][: 4 * len(harvest)]
+    state = Held()
+
+    async def play() -> set[str]:
+        met = set[str]()
+        for place, row in enumerate(honest):
+            worn = {**row, **{name: harvest[place % len(harvest)][name] for name in copied}}
+            marks = known.marks(worn, world.accounts[row["account"]])
+            assert marks
+            if await known.meet(row["account"], marks, state, at=row["time"].timestamp()):
+                met.add(row["account"])
+        return met
+
+    assert asyncio.run(play()) == set()

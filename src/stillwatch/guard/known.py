@@ -21,7 +21,7 @@ from stillwatch.decisions.odds import (
     agreement_needed,
     bits,
     bits_needed,
-    evidence,
+    p_values,
 )
 from stillwatch.decisions.subject import SubjectKind
 from stillwatch.marks.key import read
@@ -64,7 +64,7 @@ class _Campaign:
         finding: its id.
         known: what it is known by and what ordinary accounts have in common with it.
         tag: what the state knows it by; another finding of the same campaign is another test.
-        e_values: of agreeing with it in 2, 3 and 4 traits.
+        p_values: of agreeing with it in 2, 3 and 4 traits.
         scans: how many scans share the accepted rate.
 
     """
@@ -72,7 +72,7 @@ class _Campaign:
     finding: str
     known: KnownBy
     tag: str
-    e_values: tuple[float, ...]
+    p_values: tuple[float, ...]
     scans: int
 
     def span(self, at: float) -> int:
@@ -170,14 +170,11 @@ class KnownCampaigns:
         for each in self._held.values():
             if not {TRAITS[mark.family] for mark in each.known.marks if mark.family in TRAITS}:
                 yield each.finding, "its marks take more than one request to see"
-            elif agreement_needed(each.e_values, self._rate, each.scans) is None:
+            elif agreement_needed(each.p_values, self._rate, each.scans) is None:
                 fewest = accounts_needed(self._rate, each.scans)
-                counted, agree = (
-                    f"{each.known.ordinary:,} ordinary accounts",
-                    f"{each.known.agreeing[0]:,} agree with it",
-                )
-                takes = f"a rate of {self._rate:g} takes {fewest:,} of whom none does, or more"
-                yield each.finding, f"its scan counted {counted}, of whom {agree}; {takes}"
+                counted = f"its scan counted {each.known.ordinary:,} ordinary accounts"
+                worth = f"worth {1.0 / each.p_values[-1]:,.0f} for what they share with its campaigns"
+                yield each.finding, f"{counted}, {worth}; a rate of {self._rate:g} takes {fewest:,} that share nothing"
 
     def marks(self, columns: Mapping[str, object], account: Mapping[str, object] | None = None) -> tuple[Name, ...]:
         """Give the marks of held campaigns that one request bears: family, and the keyed hash in 10 bytes.
@@ -293,7 +290,7 @@ class KnownCampaigns:
         if span != campaign.span(at) or not level:
             return -math.inf
         number = max(span - campaign.span(standing.first) + 1, 1)
-        return bits(campaign.e_values[level - LEAST], span=number, scans=campaign.scans)
+        return bits(campaign.p_values[level - LEAST], span=number, scans=campaign.scans)
 
 
 def _counted(trait: int) -> int:
@@ -324,10 +321,10 @@ def _campaigns(held: Mapping[str, Decision]) -> Iterable[_Campaign]:
         if (known := decision.known_by) is not None:
             scans[known.since, known.until, known.ordinary][finding] = decision, known
     for (_, _, ordinary), found in scans.items():
-        e_values = evidence({finding: known.agreeing for finding, (_, known) in found.items()}, ordinary)
+        values = p_values({finding: known.agreeing for finding, (_, known) in found.items()}, ordinary)
         for finding, (decision, known) in found.items():
             digest = "" if decision.grounds is None else decision.grounds.digest
-            yield _Campaign(finding, known, f"{finding}@{digest[:12]}", e_values[finding], len(scans))
+            yield _Campaign(finding, known, f"{finding}@{digest[:12]}", values[finding], len(scans))
 
 
 def _by_mark(held: Iterable[_Campaign], blind: Mapping[str, str]) -> dict[Name, tuple[tuple[str, int], ...]]:

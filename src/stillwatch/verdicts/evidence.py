@@ -130,7 +130,8 @@ class KnownBy:
     Attributes:
         since: first moment of the log that was scanned; a gateway counts in spans as long as it.
         until: its last.
-        ordinary: accounts of no campaign, less those that had a say in which marks are used.
+        ordinary: accounts of no campaign that counted: less those of very few exchanges, and those that had a say in
+            which marks are used.
         agreeing: how many of them agree with the cohort in at least 2, 3 and 4 of `marks.traits.Trait`.
         marks: that are used.
 

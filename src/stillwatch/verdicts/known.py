@@ -1,7 +1,9 @@
 """By what a gateway may know a campaign: marks that one request reveals, and how rarely others bear them. Pure.
 
 Which marks are rare enough to be used is asked of one part of the ordinary accounts, how many agree with the campaign
-of the other: asked of the same, the marks would be those that chance made look rare.
+of the other: asked of the same, the marks would be those that chance made look rare. Accounts of very few exchanges are
+left aside. They agree with anything less than others do, so that this can only make agreement look more common; and a
+campaign's accounts that were opened shortly before the log ends are among them, which no scan can tell yet.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from stillwatch.cohorts.population import Population
     from stillwatch.verdicts.judge import Judged
 
+JUDGED: Final = 3  # exchanges from which an account counts: with fewer a campaign's own is hardly found by a scan
 PICKERS: Final = 4  # one ordinary account of so many has a say in which marks are used; the others count
 RARE: Final = 0.005  # share of ordinary accounts that may bear a mark which is used
 FEWEST: Final = 0.01  # share of its members that must bear it
@@ -42,8 +45,9 @@ def known_by(population: Population, cohorts: Sequence[Judged], key: bytes) -> d
     held = {place: each for place, each in enumerate(cohorts) if each.verdict is Verdict.CAMPAIGN}
     if not held:
         return {}
-    ordinary = np.ones(len(population.accounts.name), np.bool_)
-    ordinary[np.concatenate([each.members for each in held.values()])] = False
+    free = np.ones(len(population.accounts.name), np.bool_)
+    free[np.concatenate([each.members for each in held.values()])] = False
+    ordinary = free & (np.diff(population.edges) >= JUDGED)
     picks = np.arange(len(ordinary)) % PICKERS == 0
     asked, counted = np.flatnonzero(ordinary & picks), ordinary & ~picks
     candidates = {place: list(_candidates(population, cohort)) for place, cohort in held.items()}
@@ -56,7 +60,7 @@ def known_by(population: Population, cohorts: Sequence[Judged], key: bytes) -> d
             if np.isin(asked, who, assume_unique=True).sum() > RARE * len(asked):
                 continue
             borne[who] |= np.uint8(TRAITS[family])
-            marks.append(BorneMark(family, name_mark(key, family, mark), members, int(ordinary[who].sum())))
+            marks.append(BorneMark(family, name_mark(key, family, mark), members, int(free[who].sum())))
         agrees = _AGREEMENT[borne[counted]]
         made[place] = KnownBy(
             since=_moment(population.start),
