@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,7 +35,6 @@ from stillwatch.verdicts.known import JUDGED, PICKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from stillwatch.decisions.decision import Decision
 
@@ -413,3 +414,9 @@ def test_honest_users_with_a_campaigns_template_and_client_are_never_met(world: 
         return met
 
     assert asyncio.run(play()) == set()
+
+
+def test_the_page_runs_as_it_stands() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "known.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "known.md", "exec"), {})  # noqa: S102  # our own page
