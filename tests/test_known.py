@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -31,7 +32,7 @@ from stillwatch.report.findings_v1 import finding_digest
 from stillwatch.simulate.scenario import load_scenario
 from stillwatch.simulate.traffic import simulate
 from stillwatch.verdicts.evidence import BorneMark, Finding, Findings, KnownBy, Verdict
-from stillwatch.verdicts.known import JUDGED, PICKERS
+from stillwatch.verdicts.known import JUDGED, pickers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -345,19 +346,20 @@ def test_only_campaigns_are_known_by_anything(world: World) -> None:
 def test_those_who_agree_are_counted_as_the_door_would(world: World) -> None:
     door = DoorMarks(KEY)
     requests = defaultdict[str, int](int)
+    first: dict[str, float] = {}
     bear: dict[tuple[str, str], set[str]] = defaultdict(set)
     last = world.findings.scan.last
     for row in world.log:
         if last and row["time"] <= last:
             requests[row["account"]] += 1
+            first.setdefault(row["account"], row["time"].timestamp())
             for family, name in door.names(row, world.accounts[row["account"]]):
                 bear[family, written(name)].add(row["account"])
     members = {each.account for campaign in accused(world.findings) for each in campaign.accounts}
-    counted = {
-        name
-        for place, name in enumerate(sorted(world.seen))
-        if place % PICKERS and name not in members and requests[name] >= JUDGED
-    }
+    names = sorted(world.seen)
+    asked_first = dict(zip(names, pickers(np.array([first[name] for name in names])).tolist(), strict=True))
+    assert 0.2 < sum(asked_first.values()) / len(names) < 0.3
+    counted = {name for name in names if not asked_first[name] and name not in members and requests[name] >= JUDGED}
     for campaign in accused(world.findings):
         known = campaign.known_by
         assert known is not None

@@ -15,6 +15,7 @@ import numpy as np
 
 from stillwatch.cohorts.streams import bearing
 from stillwatch.marks.families import ACCOUNT_MARKS
+from stillwatch.marks.hashing import combine
 from stillwatch.marks.key import name_mark
 from stillwatch.marks.traits import LEAST, MOST, OWNED, TRAITS, agreement
 from stillwatch.verdicts.evidence import BorneMark, KnownBy, Verdict
@@ -48,7 +49,7 @@ def known_by(population: Population, cohorts: Sequence[Judged], key: bytes) -> d
     free = np.ones(len(population.accounts.name), np.bool_)
     free[np.concatenate([each.members for each in held.values()])] = False
     ordinary = free & (np.diff(population.edges) >= JUDGED)
-    picks = np.arange(len(ordinary)) % PICKERS == 0
+    picks = pickers(population.columns["second"][population.edges[:-1]].astype(np.float64))
     asked, counted = np.flatnonzero(ordinary & picks), ordinary & ~picks
     candidates = {place: list(_candidates(population, cohort)) for place, cohort in held.items()}
     bearers = _bearers(population, {(family, mark) for found in candidates.values() for family, mark, _ in found})
@@ -67,9 +68,14 @@ def known_by(population: Population, cohorts: Sequence[Judged], key: bytes) -> d
             until=_moment(population.end),
             ordinary=int(counted.sum()),
             agreeing=tuple(int((agrees >= level).sum()) for level in range(LEAST, MOST + 1)),
-            marks=tuple(sorted(marks, key=lambda each: (list(TRAITS).index(each.family), -each.accounts, each.mark))),
+            marks=tuple(marks),
         )
     return made
+
+
+def pickers(first: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which accounts have a say in which marks are used, by the second of their first exchange: not by their names."""
+    return np.asarray(combine(np.rint(first * 1e6).astype(np.int64)) % np.uint64(PICKERS) == 0)
 
 
 def _candidates(population: Population, cohort: Judged) -> Iterator[Candidate]:
