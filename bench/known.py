@@ -201,7 +201,7 @@ def copied_app(rate: float) -> None:
     """A campaign wears an app's system prompt, client and wording while it is scanned; who uses the app then?"""
     traffic = made(5, 2.0)
     truth = traffic.truth.to_pylist()
-    users = Counter(row["cohort"] for row in truth if row["kind"] == "app")
+    users = Counter(row["cohort"] for row in truth if row["kind"].startswith("app"))
     app = {row["account"] for row in truth if row["cohort"] == users.most_common(1)[0][0]}
     wearers = {row["account"] for row in truth if row["campaign"] == "quarry"}
     log = traffic.exchanges
