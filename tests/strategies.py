@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from stillwatch.verdicts.evidence import (
     AccountEvidence,
+    BorneMark,
     Evidence,
     Family,
     Finding,
     Findings,
+    KnownBy,
     MarkShare,
     Member,
     Rejected,
@@ -73,6 +75,7 @@ def finding(
     evidences: tuple[Evidence, ...] | None = None,
     left_out: tuple[Member, ...] = (),
     reason: str = "",
+    known_by: KnownBy | None = None,
 ) -> Finding:
     return Finding(
         id=name,
@@ -96,7 +99,17 @@ def finding(
         ),
         evidence=evidences or (evidence(),),
         left_out=left_out,
+        known_by=known_by,
     )
+
+
+KNOWN_BY = KnownBy(
+    since=at(0.0),
+    until=at(14.0),
+    ordinary=13_567,
+    agreeing=(4, 1, 0),
+    marks=(BorneMark("opening", "abuejqjkfw3sknxn", 180, 2), BorneMark("network", "sgacrocxfcjanjur", 90, 0)),
+)
 
 
 CAMPAIGN_EVIDENCE = (

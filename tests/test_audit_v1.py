@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.decisions import ACCOUNT, DAY, NOW, asked
-from tests.strategies import names, times
+from tests.strategies import KNOWN_BY, names, times
 
 from stillwatch.decisions.allowance import Allowance
 from stillwatch.decisions.decision import Appeal, Decision, Grounds, KeyedMark
@@ -39,6 +39,7 @@ decisions = st.builds(
     approvers=st.lists(names, max_size=2).map(tuple),
     appeal=st.sampled_from(Appeal),
     lifted_at=st.none() | times,
+    known_by=st.none() | st.just(KNOWN_BY),
 )
 allowances = st.builds(
     lambda days, start, **others: Allowance(made_at=start, expires_at=start + days * DAY, **others),
@@ -129,6 +130,22 @@ def test_every_event_reads_back(event: Event) -> None:
 def test_the_format_is_pinned(event: Event, content: str) -> None:
     assert to_content(event) == content
     assert f'"action":"{action(event)}"' in content
+
+
+def test_by_what_a_cohort_is_known_is_written_where_there_is_anything_and_older_entries_read() -> None:
+    plain, content = PINNED[0]
+    assert "known_by" not in content
+    assert isinstance(plain, Decided)
+    known = Decided(replace(plain.decision, known_by=KNOWN_BY))
+    wanted = (
+        '"known_by":{"agreeing":[4,1,0],"marks":[{"accounts":180,"elsewhere":2,"family":"opening",'
+        '"mark":"abuejqjkfw3sknxn"},{"accounts":90,"elsewhere":0,"family":"network","mark":"sgacrocxfcjanjur"}],'
+        '"ordinary":13567,"since":"2026-07-01T00:00:00Z","until":"2026-07-15T00:00:00Z"},'
+    )
+    assert to_content(known) == content.replace('"lifted_at"', f'{wanted}"lifted_at"')
+    assert from_content(content, where="here") == plain
+    with pytest.raises(LedgerError, match=r"here: .*fall"):
+        from_content(to_content(known).replace("[4,1,0]", "[4,5,0]"), where="here")
 
 
 def test_unknown_keys_are_passed_over() -> None:

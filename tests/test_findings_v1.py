@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.strategies import (
     CAMPAIGN_EVIDENCE,
+    KNOWN_BY,
     finding,
     findings_as_written,
     findings_at_full_precision,
@@ -245,3 +246,22 @@ def test_a_wrong_line_is_refused_with_its_number() -> None:
     lines[2] = lines[2].replace(b'"exchanges":', b'"exchange":', 1)
     with pytest.raises(FindingsError, match=r"^f:3: \$.*exchanges"):
         from_json_lines(b"\n".join(lines), path="f")
+
+
+def test_by_what_a_campaign_is_known_reads_back_and_files_without_it_read_as_before() -> None:
+    known = replace(sample(), campaigns=(finding(known_by=KNOWN_BY), finding("c-2")))
+    for write, read in ((to_json, from_json), (to_json_lines, from_json_lines)):
+        data = write(known)
+        assert read(data, path="here") == known
+        assert data.count(b"known_by") == 1
+    assert from_json(to_json(sample()), path="here") == sample()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("ordinary", 3), ("agreeing", [1, 2, 0]), ("agreeing", [1, 0]), ("until", "2020-01-01T00:00:00Z")]
+)
+def test_counts_that_cannot_be_are_refused_where_they_stand(old: str, new: object) -> None:
+    document = json.loads(to_json(replace(sample(), campaigns=(finding(known_by=KNOWN_BY),))))
+    document["campaigns"][0]["known_by"][old] = new
+    with pytest.raises(FindingsError, match=r"here: \$\.campaigns\[0\]\.known_by"):
+        from_json(json.dumps(document).encode(), path="here")

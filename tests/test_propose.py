@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.decisions import DAY, FIRM, NOW, asked
-from tests.strategies import finding, sample
+from tests.strategies import KNOWN_BY, finding, sample
 
 from stillwatch.decisions.allowance import Allowance
 from stillwatch.decisions.book import Book
@@ -41,6 +41,18 @@ def test_a_cohort_is_one_subject_that_its_accounts_belong_to() -> None:
     (wanted,) = asked_of([finding(accounts=3)], OBSERVE, digest=digest, cohorts=True)
     assert wanted.subject == Subject(SubjectKind.COHORT, "c-7f3a90d2")
     assert [str(each) for each in wanted.belongs_to] == [f"account:acct-d2000{n}" for n in range(3)]
+
+
+def test_successors_are_asked_about_besides_and_by_what_they_are_known_goes_along() -> None:
+    found = finding(accounts=2, known_by=KNOWN_BY)
+    cohort, *accounts = asked_of([found], OBSERVE, digest=digest, successors=True)
+    assert cohort.subject == Subject(SubjectKind.COHORT, found.id)
+    assert cohort.known_by == KNOWN_BY
+    assert [str(each) for each in cohort.belongs_to] == [str(each.subject) for each in accounts]
+    assert [each.known_by for each in accounts] == [None, None]
+    (alone,) = asked_of([found], OBSERVE, digest=digest, cohorts=True, successors=True)
+    assert alone == cohort
+    assert made(cohort, name="d-1", now=NOW).known_by == KNOWN_BY
 
 
 def test_a_chooser_may_look_at_anything_in_a_finding() -> None:

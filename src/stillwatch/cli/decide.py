@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--policy", "policy_source", metavar="FILE|NAME", help="Go as far as this policy says under `decide`.")
 @click.option("--step", type=STEPS, help="Go as far as this against campaigns; observe if neither is given.")
 @click.option("--cohorts", is_flag=True, help="One decision against each cohort, not one against each account.")
+@click.option("--successors", is_flag=True, help="Besides, one against each cohort, for accounts of it to come.")
 @click.option("--lasts", type=SPAN, metavar="SPAN", help="How long, e.g. 7d; as long as the ladder says if not given.")
 @APPROVERS
 @click.option("--dry-run", is_flag=True, help="Only tell what would be decided.")
@@ -37,6 +38,7 @@ def decide(
     policy_source: str | None,
     step: str | None,
     cohorts: bool,
+    successors: bool,
     lasts: timedelta | None,
     approvers: tuple[str, ...],
     dry_run: bool,
@@ -61,7 +63,13 @@ def decide(
 
     chooser = up_to(Step(step or "observe")) if policy_source is None else by_policy(_policy(policy_source))
     asked = asked_of(
-        findings.campaigns, chooser, digest=finding_digest, approvers=approvers, cohorts=cohorts, lasts=lasts
+        findings.campaigns,
+        chooser,
+        digest=finding_digest,
+        approvers=approvers,
+        cohorts=cohorts,
+        successors=successors,
+        lasts=lasts,
     )
     with _rehearsing(place) if dry_run else opened(place, create=True) as ledger:
         found = ledger.decide(asked, dry_run=dry_run)

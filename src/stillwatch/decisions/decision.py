@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from stillwatch.decisions.step import Step
     from stillwatch.decisions.subject import Subject
-    from stillwatch.verdicts.evidence import Verdict
+    from stillwatch.verdicts.evidence import KnownBy, Verdict
 
 
 class Appeal(StrEnum):
@@ -66,6 +66,7 @@ class Decision:
         policy: version of the rules that it was made by.
         approvers: operators who approved it; none where the policy alone decides.
         lifted_at: when it was taken back, if it was.
+        known_by: of the finding, where its whole cohort is meant: by what a gateway knows accounts that come later.
 
     Raises:
         ValueError: it has no reason or no policy, or its times are not in order or without a zone.
@@ -84,6 +85,7 @@ class Decision:
     expires_at: datetime
     appeal: Appeal = Appeal.NONE
     lifted_at: datetime | None = None
+    known_by: KnownBy | None = None
 
     def __post_init__(self) -> None:
         if not (self.reason.strip() and self.policy):

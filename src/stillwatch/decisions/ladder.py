@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from stillwatch.decisions.case import Case
+    from stillwatch.verdicts.evidence import KnownBy
 
 ALTERS: Final = frozenset({Step.NARROW, Step.DYE, Step.REFUSE})  # what the subject gets is not what it would have got
 OVERRIDE: Final = 2  # operators who may decide again what an appeal has overturned
@@ -145,6 +146,7 @@ class Asked:
         lasts: how long it should hold; None for as long as is usual.
         belongs_to: subjects that it would hit as well, or that its subject is part of: a cohort's accounts, an
             account's organization. An allowance for one of them protects it.
+        known_by: as in a decision.
 
     """
 
@@ -157,6 +159,7 @@ class Asked:
     approvers: tuple[str, ...] = ()
     lasts: timedelta | None = None
     belongs_to: tuple[Subject, ...] = ()
+    known_by: KnownBy | None = None
 
 
 def may(asked: Asked, case: Case, *, now: datetime, ladder: Ladder = LADDER) -> tuple[str, ...]:
@@ -263,6 +266,7 @@ def made(asked: Asked, *, name: str, now: datetime, ladder: Ladder = LADDER) -> 
         asked.approvers,
         now,
         now + lasts,
+        known_by=asked.known_by,
     )
 
 

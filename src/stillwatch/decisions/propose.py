@@ -84,6 +84,7 @@ def asked_of(
     digest: Callable[[Finding], str],
     approvers: tuple[str, ...] = (),
     cohorts: bool = False,
+    successors: bool = False,
     lasts: timedelta | None = None,
 ) -> tuple[Asked, ...]:
     """Give what a chooser asks for, finding by finding, account by account.
@@ -94,6 +95,7 @@ def asked_of(
         digest: SHA-256 of a finding's canonical form.
         approvers: operators who approve all of it.
         cohorts: ask for one step against each cohort rather than one against each account.
+        successors: ask besides for the same against each cohort, so that accounts of it that come later are met.
         lasts: how long; as long as is usual if None.
 
     """
@@ -114,9 +116,10 @@ def asked_of(
             lasts,
         )
         accounts = [(Subject(SubjectKind.ACCOUNT, each.account), each) for each in finding.accounts if each.account]
-        if cohorts:
-            asked.append(replace(whole, belongs_to=tuple(subject for subject, _ in accounts)))
-        else:
+        if cohorts or successors:
+            within = tuple(subject for subject, _ in accounts)
+            asked.append(replace(whole, belongs_to=within, known_by=finding.known_by))
+        if not cohorts:
             asked += [
                 replace(
                     whole,

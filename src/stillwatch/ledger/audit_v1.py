@@ -19,7 +19,7 @@ from stillwatch.decisions.events import Allowed, Appealed, Decided, Event, Expir
 from stillwatch.decisions.step import Step  # noqa: TC001  the format is read from the fields' types
 from stillwatch.decisions.subject import Subject, SubjectKind
 from stillwatch.errors import LedgerError
-from stillwatch.verdicts.evidence import Verdict  # noqa: TC001  the format is read from the fields' types
+from stillwatch.verdicts.evidence import BorneMark, KnownBy, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,31 @@ class WireMark(Struct):
     mark: str
 
 
-class WireDecision(Struct):
+class WireBorneMark(Struct):
+    """A mark by which a gateway may know a cohort's traffic."""
+
+    family: str
+    mark: str
+    accounts: int
+    elsewhere: int
+
+
+class WireKnownBy(Struct):
+    """By what a gateway may know accounts that come later, and how rarely ordinary accounts agree as far."""
+
+    since: datetime
+    until: datetime
+    ordinary: int
+    agreeing: list[int]
+    marks: list[WireBorneMark]
+
+    def read(self) -> KnownBy:
+        """Give what was written."""
+        marks = (BorneMark(each.family, each.mark, each.accounts, each.elsewhere) for each in self.marks)
+        return KnownBy(self.since, self.until, self.ordinary, tuple(self.agreeing), tuple(marks))
+
+
+class WireDecision(Struct, omit_defaults=True):
     """One step against one subject."""
 
     id: str
@@ -75,6 +99,7 @@ class WireDecision(Struct):
     expires_at: datetime
     appeal: Appeal
     lifted_at: datetime | None
+    known_by: WireKnownBy | None = None
 
     def read(self) -> Decision:
         """Give what was written."""
@@ -92,6 +117,7 @@ class WireDecision(Struct):
             self.expires_at,
             self.appeal,
             self.lifted_at,
+            None if self.known_by is None else self.known_by.read(),
         )
 
 

@@ -61,7 +61,10 @@ NEEDED = (
 )  # fmt: skip
 """Columns of `exchange/1` that a digest is made of; the others need not be read."""
 
-_MOST = 1e15  # no count is larger, and a thousand times it is still an exact int64
+PARAMETERS = ("temperature", "top_p", "max_tokens", "n", "top_logprobs", "logit_bias", "stream", "tools")
+"""Columns that the mark `parameters` is made of; where none of the first `TOLD` is told, there is none."""
+TOLD = 5
+MOST = 1e15  # no count is larger, and a thousand times it is still an exact int64
 _REFUSALS = frozenset({"content_filter", "refusal", "safety", "blocked"})
 _REFUSAL_STATUS = (403, 451)
 
@@ -114,9 +117,9 @@ def digest(batch: pa.RecordBatch) -> dict[str, NDArray[np.generic]]:
 
 
 def _numbers(values: pa.Array) -> NDArray[np.float64]:
-    """Return a column of numbers within 0 and _MOST; what is absent or no number counts 0."""
+    """Return a column of numbers within 0 and MOST; what is absent or no number counts 0."""
     numbers: NDArray[np.float64] = values.cast(pa.float64(), safe=False).fill_null(0.0).to_numpy(zero_copy_only=False)
-    return np.clip(np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0), 0.0, _MOST)
+    return np.clip(np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0), 0.0, MOST)
 
 
 def _repeated(values: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
@@ -141,15 +144,15 @@ def _by_value(values: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
 
 def _parameters(batch: pa.RecordBatch) -> NDArray[np.uint64]:
     """Hash of the sampling parameters; 0 where the row tells none."""
-    names = ("temperature", "top_p", "max_tokens", "n", "top_logprobs")
-    values = [np.rint(_numbers(batch.column(name)) * 1000).astype(np.int64) for name in names]
-    told = np.logical_or.reduce([batch.column(name).is_valid().to_numpy(zero_copy_only=False) for name in names])
+    told = PARAMETERS[:TOLD]
+    values = [np.rint(_numbers(batch.column(name)) * 1000).astype(np.int64) for name in told]
+    known = np.logical_or.reduce([batch.column(name).is_valid().to_numpy(zero_copy_only=False) for name in told])
     values += [
         (_numbers(batch.column("logit_bias")) > 0).astype(np.int64),
         batch.column("stream").cast(pa.int8()).fill_null(2).to_numpy(zero_copy_only=False).astype(np.int64),
         _numbers(batch.column("tools")).astype(np.int64),
     ]
-    return np.where(told, combine(*values), np.uint64(0))
+    return np.where(known, combine(*values), np.uint64(0))
 
 
 def _network(addresses: pa.Array, systems: pa.Array) -> NDArray[np.uint64]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from stillwatch.compiled import compiled
-from stillwatch.marks.normalise import text_buffers
+from stillwatch.marks.normalise import one_text, text_buffers
 from stillwatch.marks.tokens import eight_bytes, mixed
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ def hash_strings(texts: pa.Array) -> NDArray[np.uint64]:
     hashes = np.empty(len(offsets) - 1, np.uint64)
     _hash_bytes(data, offsets, hashes)
     return hashes
+
+
+def hash_string(text: str) -> int:
+    """Hash one string as `hash_strings` does a column of them."""
+    data, bounds = one_text(text)
+    found = np.empty(1, np.uint64)
+    _hash_bytes(data, bounds, found)
+    return int(found[0])
 
 
 def combine(*columns: NDArray[np.generic]) -> NDArray[np.uint64]:

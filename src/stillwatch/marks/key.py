@@ -23,10 +23,32 @@ def name_mark(key: bytes, family: str, mark: int) -> str:
         family: the mark's family.
         mark: its plain hash.
     """
-    digest = hashlib.blake2b(
-        family.encode() + b"\0" + int(mark).to_bytes(8, "little"), digest_size=NAME_BYTES, key=key[:64]
-    ).digest()
-    return base64.b32encode(digest).decode().lower()
+    hashed = mark_hash(key, family)
+    hashed.update(int(mark).to_bytes(8, "little"))
+    return written(hashed.digest())
+
+
+def mark_hash(key: bytes, family: str) -> hashlib.blake2b:
+    """Hash of a family's marks, to be copied and given 8 bytes, the mark's, lowest first: its digest is the name."""
+    return hashlib.blake2b(family.encode() + b"\0", digest_size=NAME_BYTES, key=key[:64])
+
+
+def written(name: bytes) -> str:
+    """Give a name as it is written."""
+    return base64.b32encode(name).decode().lower()
+
+
+def read(name: str) -> bytes:
+    """Give back a name that was written.
+
+    Raises:
+        ValueError: it is none.
+
+    """
+    found = base64.b32decode(name.upper())
+    if len(found) != NAME_BYTES:
+        raise ValueError(f"no mark's name: {name!r}")
+    return found
 
 
 def name_cohort(key: bytes, family: str, mark: int) -> str:

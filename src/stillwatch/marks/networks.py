@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stillwatch.compiled import compiled, inlined
-from stillwatch.marks.normalise import text_buffers
+from stillwatch.marks.normalise import one_text, text_buffers
 from stillwatch.marks.tokens import mixed
 
 if TYPE_CHECKING:
@@ -35,6 +35,14 @@ def hash_networks(addresses: pa.Array) -> NDArray[np.uint64]:
     hashes = np.empty(len(offsets) - 1, np.uint64)
     _hash_networks(offsets, data, np.zeros(8, np.int64), hashes)
     return hashes
+
+
+def hash_network(address: str) -> int:
+    """Hash one address's network, as `hash_networks` does a column of them."""
+    data, bounds = one_text(address)
+    found = np.empty(1, np.uint64)
+    _hash_networks(bounds, data, np.zeros(8, np.int64), found)
+    return int(found[0])
 
 
 @compiled

@@ -128,6 +128,26 @@ def normalise(array: pa.Array) -> pa.Array:
     return result
 
 
+def normalised_text(text: str) -> tuple[Bytes, np.ndarray[Any, np.dtype[np.int32]]]:
+    """Normalise one text as `normalise` does a column: its bytes and their bounds. Costs little where it is ASCII."""
+    data, bounds = one_text(text)
+    if text.isascii():
+        return data, bounds
+    offsets, settled, slow, mixed = _settled(bounds, data)
+    if slow[0] or mixed[0]:
+        offsets, settled = text_buffers(normalise(pa.array([text.encode(errors="replace").decode()])))
+    offsets.flags.writeable = settled.flags.writeable = False
+    return settled, offsets
+
+
+def one_text(text: str) -> tuple[Bytes, np.ndarray[Any, np.dtype[np.int32]]]:
+    """Give one text as `text_buffers` gives a column: bytes and bounds, both read-only. Half a pair becomes a "?"."""
+    data = np.frombuffer(text.encode(errors="replace"), np.uint8)
+    bounds = np.array((0, len(data)), np.int32)
+    bounds.flags.writeable = False
+    return data, bounds
+
+
 def text_buffers(array: pa.Array) -> tuple[np.ndarray[Any, np.dtype[Any]], Bytes]:
     """Return a string array's offsets (one more than it has rows) and bytes, without copying.
 

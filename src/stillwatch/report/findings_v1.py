@@ -21,10 +21,12 @@ from stillwatch.decisions.audit import digest
 from stillwatch.errors import FindingsError
 from stillwatch.verdicts.evidence import (
     AccountEvidence,
+    BorneMark,
     Evidence,
     Family,
     Finding,
     Findings,
+    KnownBy,
     MarkShare,
     Member,
     Rejected,
@@ -99,6 +101,40 @@ class WireMark(Struct):
     exchanges: Count
 
 
+class WireBorneMark(Struct):
+    """A mark by which a gateway may know the cohort's traffic: a keyed hash, and how many bear it."""
+
+    family: str
+    mark: str
+    accounts: Annotated[Count, Meta(description="members that bear it")]
+    elsewhere: Annotated[Count, Meta(description="accounts that bear it and belong to no campaign")]
+
+
+class WireKnownBy(Struct):
+    """By what a gateway may know accounts that come later, and how rarely ordinary accounts agree as far."""
+
+    since: Annotated[Time, Meta(description="first moment of the log that was scanned")]
+    until: Annotated[Time, Meta(description="its last")]
+    ordinary: Annotated[Count, Meta(description="ordinary accounts that were counted")]
+    agreeing: Annotated[
+        list[Count],
+        Meta(
+            min_length=3,
+            max_length=3,
+            description="how many of them agree in at least 2, 3 and 4 of: content, client, network, sign-up",
+        ),
+    ]
+    marks: list[WireBorneMark]
+
+    def __post_init__(self) -> None:
+        self.read()  # what cannot be is refused here, where the place in the file is known
+
+    def read(self) -> KnownBy:
+        """Give what was written."""
+        marks = (BorneMark(each.family, each.mark, each.accounts, each.elsewhere) for each in self.marks)
+        return KnownBy(self.since, self.until, self.ordinary, tuple(self.agreeing), tuple(marks))
+
+
 class WireEvidence(Struct):
     """One signal's answer about the cohort."""
 
@@ -140,6 +176,9 @@ class WireFinding(Struct):
     evidence: Annotated[list[WireEvidence], Meta(min_length=1)]
     examples: Annotated[
         list[WireExample] | UnsetType, Meta(description="prompts of the harvest; absent unless they were asked for")
+    ] = UNSET
+    known_by: Annotated[
+        WireKnownBy | UnsetType, Meta(description="by what a gateway may know a campaign's further accounts")
     ] = UNSET
 
 
@@ -335,6 +374,17 @@ def _finding_out(finding: Finding, examples: Examples | None) -> WireFinding:
             for each in finding.evidence
         ],
         examples=UNSET if prompts is None else [WireExample(e.account, _utc(e.time), e.prompt) for e in prompts],
+        known_by=UNSET if finding.known_by is None else _known_by_out(finding.known_by),
+    )
+
+
+def _known_by_out(known: KnownBy) -> WireKnownBy:
+    return WireKnownBy(
+        since=_utc(known.since),
+        until=_utc(known.until),
+        ordinary=known.ordinary,
+        agreeing=list(known.agreeing),
+        marks=[WireBorneMark(each.family, each.mark, each.accounts, each.elsewhere) for each in known.marks],
     )
 
 
@@ -431,6 +481,7 @@ def _finding_in(wire: WireFinding) -> Finding:
             Evidence(each.signal, each.family, each.bits, each.says, each.innocent_reading, each.calibrated_on)
             for each in wire.evidence
         ),
+        known_by=None if isinstance(wire.known_by, UnsetType) else wire.known_by.read(),
     )
 
 

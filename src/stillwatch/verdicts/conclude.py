@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from stillwatch.marks.families import FAMILIES, Kind
 from stillwatch.marks.key import name_cohort, name_mark
 from stillwatch.verdicts.evidence import AccountEvidence, Evidence, Family, Finding, MarkShare, Member, Verdict
 from stillwatch.verdicts.innocent import EXPLANATIONS, innocent_kind
+from stillwatch.verdicts.known import known_by
 from stillwatch.verdicts.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -53,13 +55,15 @@ class Conclusion:
         order = list(Verdict)
         known: dict[tuple[str, int], int] = {}
         made = []
-        for cohort in sorted(self._judgement.cohorts, key=lambda each: -len(each.members)):
+        cohorts = sorted(self._judgement.cohorts, key=lambda each: -len(each.members))
+        recognised = known_by(self._population, cohorts, self._key)
+        for index, cohort in enumerate(cohorts):
             borne = self._borne(cohort)
             family, mark = self._known_by(cohort, borne)
             # of cohorts that one mark is known by the largest has it for a name; the next are its second, its third
             place = known[family, mark] = known.get((family, mark), 0) + 1
             name = name_cohort(self._key, family if place == 1 else f"{family} {place}", mark)
-            made.append(self._finding(cohort, name, borne))
+            made.append(replace(self._finding(cohort, name, borne), known_by=recognised.get(index)))
         return tuple(sorted(made, key=lambda finding: (order.index(finding.verdict), -finding.bits, finding.id)))
 
     def _finding(self, cohort: Judged, name: str, borne: list[_Borne]) -> Finding:

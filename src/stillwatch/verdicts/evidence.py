@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from stillwatch.marks.traits import LEAST, MOST
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -104,6 +106,55 @@ class MarkShare:
 
 
 @dataclass(frozen=True, slots=True)
+class BorneMark:
+    """A mark by which a gateway may know a cohort's traffic.
+
+    Attributes:
+        family: of the mark.
+        mark: its keyed hash.
+        accounts: members that bear it.
+        elsewhere: accounts that bear it and belong to no campaign.
+
+    """
+
+    family: str
+    mark: str
+    accounts: int
+    elsewhere: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBy:
+    """By what a gateway may know accounts that come later, and how rarely ordinary accounts agree as far.
+
+    Attributes:
+        since: first moment of the log that was scanned; a gateway counts in spans as long as it.
+        until: its last.
+        ordinary: accounts of no campaign that counted: less those of very few exchanges, and those that had a say in
+            which marks are used.
+        agreeing: how many of them agree with the cohort in at least 2, 3 and 4 of `marks.traits.Trait`.
+        marks: that are used.
+
+    Raises:
+        ValueError: the counts cannot be.
+
+    """
+
+    since: datetime
+    until: datetime
+    ordinary: int
+    agreeing: tuple[int, ...]
+    marks: tuple[BorneMark, ...]
+
+    def __post_init__(self) -> None:
+        counts = self.agreeing
+        if len(counts) != MOST - LEAST + 1 or list(counts) != sorted(counts, reverse=True):
+            raise ValueError(f"counts of those who agree are {MOST - LEAST + 1} and fall, unlike {list(counts)}")
+        if counts[0] > self.ordinary or counts[-1] < 0 or self.until < self.since:
+            raise ValueError(f"{counts[0]} of {self.ordinary} agree, from {self.since} to {self.until}: it cannot be")
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One cohort and the verdict on it.
 
@@ -117,6 +168,7 @@ class Finding:
         seeks: capabilities sought, most frequent first.
         accounts: members past the bound, strongest first.
         left_out: accounts that bear its marks and were not accused, each with the reason.
+        known_by: by what a gateway may know more of its accounts; None if it is no campaign.
 
     """
 
@@ -137,6 +189,7 @@ class Finding:
     marks: tuple[MarkShare, ...]
     evidence: tuple[Evidence, ...]
     left_out: tuple[Member, ...] = ()
+    known_by: KnownBy | None = None
 
     def __post_init__(self) -> None:
         if not self.evidence:
