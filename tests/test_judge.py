@@ -134,7 +134,7 @@ def test_a_log_that_holds_one_campaign_and_hardly_anybody_else_keeps_its_members
     log = whole.only(members + whole.members("")[:beside])
     findings = log.scan(baseline=ordinary())
     require_no_innocent(findings, log)
-    assert len(accused(findings)) >= 0.85 * len(members)  # as good as none of them has an outsider to be told from
+    assert len(accused(findings)) >= 0.85 * len(members)  # hardly any can be told from outsiders
 
 
 @pytest.mark.parametrize("kind", ["app user", "office seat", "agent user"])
