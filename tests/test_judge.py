@@ -126,6 +126,17 @@ def test_a_campaign_is_not_lost_by_taking_in_the_last_of_its_accounts() -> None:
     assert campaigns_found(findings, log, Verdict.CAMPAIGN, Verdict.WATCH) == {"wrapped"}
 
 
+@pytest.mark.parametrize("beside", [0, 2])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_log_that_holds_one_campaign_and_hardly_anybody_else_keeps_its_members(seed: int, beside: int) -> None:
+    whole = made(OPEN, seed=seed)
+    members = whole.members("open")
+    log = whole.only(members + whole.members("")[:beside])
+    findings = log.scan(baseline=ordinary())
+    require_no_innocent(findings, log)
+    assert len(accused(findings)) >= 0.85 * len(members)  # hardly any can be told from outsiders
+
+
 @pytest.mark.parametrize("kind", ["app user", "office seat", "agent user"])
 def test_whoever_wears_the_clothes_of_honest_accounts_gets_none_of_them_accused(kind: str) -> None:
     log = made(BARE, seed=2)

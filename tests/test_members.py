@@ -13,11 +13,13 @@ from stillwatch.cohorts.members import (
     FOREIGN_CAP,
     HABITS,
     IDENTITIES,
+    PRIOR,
     SAYS,
     SHARED_CAP,
     Profiles,
     belong,
     bits_beside,
+    odds_of_outsiders,
     ordinary,
     passes,
     profile,
@@ -153,6 +155,45 @@ def test_accounts_found_before_do_not_count_as_ordinary() -> None:
     with_them = belong(ordinary(profiles(), nobody()), small, BOUND).bits
     without_them = belong(ordinary(profiles(), out), small, BOUND).bits
     assert (without_them > with_them).all()
+
+
+@pytest.mark.parametrize("bearers", [STREAM, FLEET_ACCOUNTS, FLEET_ACCOUNTS[:10]])
+def test_of_nobody_outside_nothing_is_known_and_nobody_is_put_out(bearers: NDArray[np.int32]) -> None:
+    out = ~np.isin(np.arange(WHOLE), bearers)
+    membership = belong(ordinary(profiles(), out), bearers, BOUND)
+    np.testing.assert_allclose(membership.parts, 0.0, atol=1e-12)
+    assert membership.kept.all()
+
+
+@pytest.mark.parametrize("outsiders", [0, 1, 3, 10, 40, PEOPLE - COPIERS])
+def test_a_property_says_no_more_than_the_outsiders_can_show(outsiders: int) -> None:
+    out = np.zeros(WHOLE, np.bool_)
+    out[COPIERS + outsiders : PEOPLE] = True
+    parts = belong(ordinary(profiles(), out), STREAM, BOUND).parts
+    assert (parts <= np.log2((outsiders + PRIOR) / PRIOR) + 1e-12).all()
+
+
+def test_from_a_few_outsiders_on_the_fleet_stays_and_copiers_are_put_out() -> None:
+    for outsiders in (20, 60, 200):
+        out = nobody()
+        out[COPIERS + outsiders : PEOPLE] = True
+        membership = belong(ordinary(profiles(), out), STREAM, BOUND)
+        assert membership.accounts[membership.kept].tolist() == FLEET_ACCOUNTS.tolist()
+
+
+def test_odds_are_even_at_most_and_fall_with_the_outsiders() -> None:
+    odds = [odds_of_outsiders(FLEET, outsiders) for outsiders in (0, 1, 14, FLEET - 1, FLEET, WHOLE)]
+    assert odds == sorted(odds)
+    assert odds[0] == pytest.approx(-np.log2(FLEET))
+    assert odds[2] == pytest.approx(-1.0)
+    assert odds[3:] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("odds", "belongs"), [(0.0, False), (-1.0, False), (-4.0, True)])
+def test_where_hardly_anybody_else_is_one_odd_property_is_a_members_own(odds: float, *, belongs: bool) -> None:
+    parts = parts_of(mail=-3.0)
+    parts[0, profiles().names.index("client")] = 0.0
+    assert passes(profiles(), parts.sum(axis=1), parts, BOUND, odds).tolist() == [belongs]
 
 
 def test_one_account_alone_has_no_bits() -> None:

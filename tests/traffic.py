@@ -77,6 +77,16 @@ class Log:
         found: list[dict[str, Any]] = kept.to_pylist()
         return found
 
+    def only(self, accounts: list[str]) -> Log:
+        """The log of some accounts alone."""
+        kept = pa.array(accounts)
+        return Log(
+            *(
+                table.filter(pc.is_in(table.column("account"), kept))
+                for table in (self.exchanges, self.accounts, self.truth)
+            )
+        )
+
     def dressed(self, accounts: list[str], **values: object) -> Log:
         """The same log where all exchanges of some accounts have these values.
 

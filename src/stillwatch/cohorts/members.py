@@ -5,6 +5,12 @@ copied. For each of its properties (client, network, card, hours, pace, lengths,
 other members is divided by the chance in the population; the logs of these ratios add up to its bits, each capped, so
 that no single property carries an account in or out. Members are kept, the rest put out, and the same is done again
 until nothing changes.
+
+A log may hold hardly anybody but the cohort. The fewer outsiders there are, the less is known of how often they have a
+value, and the less such a ratio may say; and the less likely is it that an account that bears the mark is one of them.
+Both follow from what the ratio stands for: the outsiders' rates are estimated with a prior centred on the members' own
+(empirical Bayes; Robbins 1956, Morris, JASA 78, 1983), and the bound is one of posterior odds, where the prior odds are
+those of outsiders to bearers, even at most.
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ SHARED_CAP, FOREIGN_CAP = (
     2.0,
     3.0,
 )  # bits of a property for and against: what is shared may be copied, what differs is one's own
-PRIOR = 4.0  # pseudo-members that behave like the population
+PRIOR = 4.0  # pseudo-members that behave like the population, and pseudo-outsiders that behave like the members
 ROUNDS = 8
 BINS = 8
 COMMON = 0.1  # share of the members from which a value is the cohort's rather than a few accounts' own
@@ -166,6 +172,7 @@ class _Told:
         others: how many ordinary accounts beside them tell a value.
         sizes: how many have a value that none of these accounts has: the different counts.
         number: how many such values have each of these counts.
+        values: how many different ones there are in the log, 1 at least.
     """
 
     own: NDArray[np.int64]
@@ -174,6 +181,7 @@ class _Told:
     others: float
     sizes: NDArray[np.int64]
     number: NDArray[np.int64]
+    values: int
 
 
 def ordinary(profiles: Profiles, out: NDArray[np.bool_]) -> Ordinary:
@@ -199,40 +207,51 @@ def belong(ordinary: Ordinary, accounts: NDArray[np.int32], bound: float) -> Mem
     Args:
         ordinary: the accounts they are held against; the stream's own do not count among them.
         accounts: the stream's.
-        bound: bits from which an account is a member.
+        bound: bits from which an account is a member, at even odds.
     """
     profiles = ordinary.profiles
     kept = np.ones(len(accounts), np.bool_)
     told = _told(ordinary, accounts)
+    odds = odds_of_outsiders(len(accounts), _outsiders(ordinary, accounts))
     bits, parts = _bits(told, kept, profiles.identity)
     for _ in range(ROUNDS):
-        now = passes(profiles, bits, parts, bound)
+        now = passes(profiles, bits, parts, bound, odds)
         if (now == kept).all() or not now.any():
             break
         kept = now
         bits, parts = _bits(told, kept, profiles.identity)
-    return Membership(accounts, bits, parts, kept & passes(profiles, bits, parts, bound))
+    return Membership(accounts, bits, parts, kept & passes(profiles, bits, parts, bound, odds))
+
+
+def odds_of_outsiders(bearers: int, outsiders: int) -> float:
+    """Log2 odds that a bearer is no member before anything else is known of it: outsiders to bearers, even at most.
+
+    One outsider more is counted than was seen (Laplace), so that few bearers do not vouch for one another.
+    """
+    return min(float(np.log2((outsiders + 1.0) / max(bearers, 1))), 0.0)
 
 
 def passes(
-    profiles: Profiles, bits: NDArray[np.float64], parts: NDArray[np.float64], bound: float
+    profiles: Profiles, bits: NDArray[np.float64], parts: NDArray[np.float64], bound: float, odds: float = 0.0
 ) -> NDArray[np.bool_]:
     """Which accounts belong: enough bits, and not in spite of who they are.
 
     Machines keep alike hours, and a template and a client can be copied from anybody. So an account is somebody else's,
     however much its habits agree, if its identity speaks against it somewhere and not for it on the whole; or if what
-    cannot be copied (`OWNED`) speaks against it twice, and not for it.
+    cannot be copied (`OWNED`) speaks against it twice, and not for it. `odds` are those of outsiders, in bits: where
+    there are next to none, one property that speaks against an account is a member's own.
     """
     identity = parts[:, : profiles.identity]
     owned = identity[:, [name in OWNED for name in profiles.names[: profiles.identity]]]
-    contradicted = (identity.min(axis=1) <= -SHARED_CAP) & (identity.sum(axis=1) <= 0.0)
-    contradicted |= ((owned <= -SHARED_CAP).sum(axis=1) >= 2) & (owned.sum(axis=1) < 0.0)
-    return np.asarray((bits >= bound) & ~contradicted)
+    contradicted = (identity.min(axis=1) <= -SHARED_CAP) & (identity.sum(axis=1) <= odds)
+    contradicted |= ((owned <= -SHARED_CAP).sum(axis=1) >= 2) & (owned.sum(axis=1) < odds)
+    return np.asarray((bits >= bound + odds) & ~contradicted)
 
 
 def likeness(ordinary: Ordinary, members: NDArray[np.int32], accounts: NDArray[np.int32], bound: float) -> float:
     """Share of some accounts that would pass as members of a cohort that they are not in."""
-    return float((bits_beside(ordinary, members, accounts)[0] >= bound).mean())
+    odds = odds_of_outsiders(len(members) + len(accounts), _outsiders(ordinary, np.concatenate([members, accounts])))
+    return float((bits_beside(ordinary, members, accounts)[0] >= bound + odds).mean())
 
 
 def bits_beside(
@@ -243,6 +262,11 @@ def bits_beside(
     kept = np.arange(len(together)) < len(members)
     bits, parts = _bits(_told(ordinary, together), kept, ordinary.profiles.identity)
     return bits[~kept], parts[~kept]
+
+
+def _outsiders(ordinary: Ordinary, accounts: NDArray[np.int32]) -> int:
+    """Count the ordinary accounts beside these."""
+    return int((~ordinary.out).sum() - (~ordinary.out[np.unique(accounts)]).sum())
 
 
 def _told(ordinary: Ordinary, accounts: NDArray[np.int32]) -> list[_Told]:
@@ -265,7 +289,7 @@ def _told_of(tally: Tally, values: NDArray[np.int32], fresh: NDArray[np.int64]) 
     others = int((tally.sizes * tally.number).sum() + usual.sum() - before.sum())
     number = tally.number.copy()
     np.subtract.at(number, np.searchsorted(tally.sizes, before), 1)
-    return _Told(own, values != 0, usual, float(others), tally.sizes, number)
+    return _Told(own, values != 0, usual, float(others), tally.sizes, number, max(len(tally.counts) - 1, 1))
 
 
 def _bits(told: list[_Told], kept: NDArray[np.bool_], identity: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -290,7 +314,8 @@ def _ratios(told: _Told, kept: NDArray[np.bool_], identity: bool) -> NDArray[np.
         return np.zeros(len(own))
     here = counts[own] - itself  # the others, without itself
     among = members - itself
-    base = (usual[own] + 0.5) / (others + 1.0)
+    # one ordinary account more than was seen, spread over all values (Perks, Journal of the Institute of Actuaries 73)
+    base = (usual[own] + 1.0 / told.values) / (others + 1.0)
     if identity:
         few = here < COMMON * members
         rare = counts < COMMON * members
@@ -306,6 +331,9 @@ def _ratios(told: _Told, kept: NDArray[np.bool_], identity: bool) -> NDArray[np.
         here = np.where(by_itself, single - itself, here)
         base = np.where(in_group, met + 0.5 / (others + 1.0), np.where(by_itself, alone + 0.5 / (others + 1.0), base))
     ratio = (np.maximum(here, 0.0) + PRIOR * base) / (np.maximum(among, 0.0) + PRIOR) / base
+    # the chance outside, with PRIOR outsiders who are like the members: of nobody nothing is known, and the ratio is 1
+    unknown = PRIOR / (others + PRIOR)
+    ratio /= 1.0 - unknown + unknown * ratio
     return np.where(told.known, np.clip(np.log2(ratio), -FOREIGN_CAP, SHARED_CAP), 0.0)
 
 
