@@ -10,6 +10,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -30,6 +32,9 @@ from stillwatch.errors import PolicyError, SettingsError
 from stillwatch.guard import Guard
 from stillwatch.guard.settings import Deployment, GuardSettings, Identify, LogTo, NetworkFiles, Prices
 from stillwatch.ledger.ledger import open_ledger
+from stillwatch.marks.door import DoorMarks
+from stillwatch.marks.key import written as mark_name
+from stillwatch.verdicts.evidence import BorneMark, KnownBy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -327,6 +332,38 @@ def test_decisions_hold_within_two_seconds_and_as_long_as_they_stand(tmp_path: P
             ledger.decide([asked(Step.VERIFY, "account:bad")])
             ledger.allow(Subject.parsed("account:bad"), owner="ann", reason="evaluates", lasts=DAY)
             until(lambda: runs.post(headers=bad).status_code == 200)
+
+
+def test_a_known_campaign_s_successor_is_met_by_what_it_brings(tmp_path: Path) -> None:
+    key, place = bytes(range(32)), tmp_path / "ledger.sqlite"
+    (tmp_path / "key").write_text(key.hex())
+    (tmp_path / "key").chmod(0o600)
+    scaffold = "Write three careful answers about tides\nQ: {}\nA:\n- \n- \n- "
+    row = {"system": "you answer", "prompt": scaffold.format("why"), "ja4": "t13d1", "ip": "192.0.2.7"}
+    marks = tuple(BorneMark(family, mark_name(name), 9, 0) for family, name in DoorMarks(key).names(row, None))
+    now = datetime.now(UTC)
+    known = KnownBy(now - 7 * DAY, now, 20_000, (0, 0, 0), marks)
+    decided = replace(asked(Step.VERIFY, "cohort:c-1", approvers=("ann",)), known_by=known)
+    identify = Identify(account="x-account", ja4="x-ja4")
+    with (
+        guarded(tmp_path, written(), ledger=str(place), identify=identify, trusted_proxies=("127.0.0.0/8",)) as runs,
+        open_ledger(place) as ledger,
+    ):
+
+        def asks(account: str, text: str, address: str, system: str = "you answer") -> int:
+            messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
+            headers = {"x-account": account, "x-ja4": "t13d1", "x-forwarded-for": address}
+            return runs.post({"model": "m", "messages": messages}, headers=headers).status_code
+
+        assert asks("early", scaffold.format("how"), "192.0.2.7") == 200
+        ledger.decide([decided])
+        until(lambda: asks(f"new-{time.monotonic()}", scaffold.format("when"), "192.0.2.7") == 403)
+        assert asks("honest", scaffold.format("who"), "198.51.100.1") == 200  # the template alone
+        assert asks("neighbour", "hello there", "192.0.2.7", "be brief") == 200  # the network alone
+        assert asks("new", scaffold.format("where"), "192.0.2.7") == 403
+        assert asks("new", "hello there", "198.51.100.1", "be brief") == 403  # and stays met
+        ledger.allow(Subject.parsed("account:new"), owner="ann", reason="evaluates", lasts=DAY)
+        until(lambda: asks("new", "hello there", "198.51.100.1") == 200)
 
 
 def test_a_ledger_that_dies_leaves_what_it_said_last_in_force(tmp_path: Path) -> None:

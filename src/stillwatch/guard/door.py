@@ -11,6 +11,7 @@ It never judges a campaign: it looks up what was judged. Whatever fails on the w
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 import sys
 import time
@@ -32,6 +33,7 @@ from stillwatch.guard.directory import read_directory
 from stillwatch.guard.exchange_log import ExchangeLog, ruling_columns
 from stillwatch.guard.facts import RequestFacts
 from stillwatch.guard.follow import Follower, Watched
+from stillwatch.guard.known import KnownCampaigns
 from stillwatch.guard.metrics import Metrics
 from stillwatch.guard.networks import NetworkList, Networks
 from stillwatch.guard.policy_file import bundled, load_policy
@@ -133,8 +135,14 @@ class Door:
         self._addresses_of: Networks | None = None
         self._state: State = _state(settings) if state is None else state
         self.standing = Standing()
+        self._key, self._knows = key, tuple[str, ...]()
+        self._known = KnownCampaigns(key=key, rate=settings.known.rate)
         self._follower = Follower(
-            settings.ledger, self._take, (self._policy, self._directory, self._networks), self._told
+            settings.ledger,
+            self._take,
+            self._know,
+            (self._policy, self._directory, self._networks),
+            self._told,
         )
         self._outages: dict[str, str] = {}
         self.metrics, self._traces = Metrics(), Traces.open()
@@ -194,7 +202,8 @@ class Door:
         caller = caller or self._callers.of(incoming, self._directory.value.keys)
         span = None if self._traces is None else self._traces.begin(incoming.method, incoming.path, incoming.headers)
         asked, unreadable = self._read(incoming, policy)
-        facts, held, ruling = self._ruled(policy, caller, asked, at)
+        cohorts = await self._met(caller, asked, at) if self._known else ()
+        facts, held, ruling = self._ruled(policy, caller, asked, at, cohorts)
         changed = self._edited(asked, ruling, incoming)
         charged = _Charged()
         if asked is not None and changed is not None and not incoming.editable:
@@ -264,6 +273,8 @@ class Door:
         parts["state"] = self._outages.get("state", "ok")
         if self._log is not None:
             parts["exchange_log"] = self._log.trouble or "ok"
+        if self._knows:
+            parts["known_campaigns"] = "; ".join(f"{name}: {why}" for name, why in self._known.blind.items()) or "ok"
         parts["policy_version"] = self._policy.value.version
         blind = self._blind() or parts["state"] != "ok"
         logs = self._log is None or self._log.ready
@@ -329,12 +340,12 @@ class Door:
         return self.settings.unread == "refuse" and method not in _WITHOUT_BODY
 
     def _ruled(
-        self, policy: Policy, caller: Caller, asked: Asked | None, at: float
+        self, policy: Policy, caller: Caller, asked: Asked | None, at: float, cohorts: tuple[str, ...]
     ) -> tuple[RequestFacts, Held, Ruling]:
         known: dict[str, FactValue] = {}
         held, failure = NOTHING, None
         try:
-            held = self._held(known, caller, at)
+            held = self._held(known, caller, at, cohorts)
         except Exception as error:  # noqa: BLE001  whatever it is, `on_outage` says what is done
             failure = error
         facts = RequestFacts(
@@ -353,7 +364,7 @@ class Door:
             self._failed("facts", failure)
         return facts, held, rule_in_outage(policy)
 
-    def _held(self, known: dict[str, FactValue], caller: Caller, at: float) -> Held:
+    def _held(self, known: dict[str, FactValue], caller: Caller, at: float, cohorts: tuple[str, ...]) -> Held:
         """Look up account, network and decisions; fills in their facts."""
         account = self._directory.value.account(caller.account)
         known.update(account.facts)
@@ -367,7 +378,11 @@ class Door:
         if account.created is not None:
             known["account.age_days"] = max(int((at - account.created.timestamp()) // _DAY), 0)
         held = self.standing.against(
-            datetime.fromtimestamp(at, UTC), account=caller.account, key=caller.key, organization=organization
+            datetime.fromtimestamp(at, UTC),
+            account=caller.account,
+            key=caller.key,
+            organization=organization,
+            cohorts=cohorts,
         )
         known["account.step"], known["account.cohort"] = held.step.value, held.cohort
         known["account.researcher"] = held.allowed
@@ -404,6 +419,32 @@ class Door:
             return None
         engine = self.settings.engine if incoming.editable else "headers"
         return edited(asked, ruling.edits, ruling.instructions, engine=engine)
+
+    async def _met(self, caller: Caller, asked: Asked | None, at: float) -> tuple[str, ...]:
+        """Give the known campaigns that whoever asks belongs to, by what this request and those before it bear."""
+        if not caller.account:
+            return ()
+        columns: dict[str, object] = {} if asked is None else asked.columns()
+        columns |= {"ip": caller.address or None, "ja4": caller.ja4 or None, "user_agent": caller.user_agent or None}
+        columns["asn"] = self._network(caller.address).get("request.asn")
+        try:
+            marks = self._known.marks(columns, self._directory.value.account(caller.account).row)
+            return await self._known.meet(caller.account, marks, self._state, at=at)
+        except Exception as error:  # noqa: BLE001  nobody is refused because a campaign could not be looked for
+            self._failed("known campaigns", error)
+            return ()
+
+    async def _know(self) -> None:
+        """Hold the campaigns that decisions against cohorts are about, if these have changed."""
+        decisions = self.standing.against_cohorts(datetime.now(UTC))
+        names = tuple(each.id for each in decisions)
+        if names == self._knows:
+            return
+        if decisions and not self._known:  # to load what reads marks takes seconds, in which others want to be served
+            make = functools.partial(KnownCampaigns, key=self._key, rate=self.settings.known.rate, decisions=decisions)
+            await asyncio.get_running_loop().run_in_executor(None, make)
+        self._known.hold(decisions)
+        self._knows = names
 
     def _take(self, changes: Changes) -> None:
         self.standing.add(changes.events)

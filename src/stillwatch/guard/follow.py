@@ -17,7 +17,7 @@ from stillwatch.errors import LedgerError, StillwatchError
 from stillwatch.ledger.ledger import open_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from stillwatch.ledger.ledger import Changes, Ledger
@@ -89,6 +89,7 @@ class Follower:
     Args:
         ledger: where the ledger is; None for none.
         take: takes in what happened in the ledger.
+        looked: is called after each look, in the event loop.
         watched: what is made of files.
         told: is told whatever goes wrong, and that it no longer does, once each.
 
@@ -98,10 +99,11 @@ class Follower:
         self,
         ledger: str | None,
         take: Callable[[Changes], None],
+        looked: Callable[[], Awaitable[None]],
         watched: Sequence[Watched[Any]],
         told: Callable[[str], None],
     ) -> None:
-        self._place, self._take, self._watched, self._told = ledger, take, watched, told
+        self._place, self._take, self._looked, self._watched, self._told = ledger, take, looked, watched, told
         self._thread: ThreadPoolExecutor | None = None
         self._task: asyncio.Task[None] | None = None
         self._ledger: Ledger | None = None
@@ -139,6 +141,7 @@ class Follower:
         loop = asyncio.get_running_loop()
         if self._place is not None:
             await self._look_at_ledger(loop)
+            await self._looked()
         for each in self._watched:
             try:
                 made = await loop.run_in_executor(self._thread, each.made_anew)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stillwatch.decisions.book import Book
+from stillwatch.decisions.events import Decided
 from stillwatch.decisions.step import Step
 from stillwatch.decisions.subject import Subject, SubjectKind
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from stillwatch.decisions.decision import Decision
     from stillwatch.decisions.events import Event
 
 
@@ -41,10 +43,19 @@ class Standing:
 
     def __init__(self) -> None:
         self._book = Book()
+        self._cohorts: dict[Subject, None] = {}  # that anything was ever decided against
 
     def add(self, events: Iterable[Event]) -> None:
         """Take in what happened next."""
+        events = tuple(events)
         self._book.add(events)
+        for event in events:
+            if isinstance(event, Decided) and event.decision.subject.kind is SubjectKind.COHORT:
+                self._cohorts[event.decision.subject] = None
+
+    def against_cohorts(self, now: datetime) -> tuple[Decision, ...]:
+        """Give the decisions against whole cohorts that hold at this moment."""
+        return tuple(each for subject in self._cohorts for each in self._book.case(subject).in_force(now))
 
     def against(
         self, now: datetime, *, account: str, key: str = "", organization: str = "", cohorts: Sequence[str] = ()
