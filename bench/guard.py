@@ -5,9 +5,11 @@
     guard.py --seconds 5 --rounds 4             longer, for steadier figures
 
 1. The floor is a model's API, an ASGI application that answers at once, in the gateway's server; beside it the same
-   with the guard around it: the policy `strict` (30 rules), 100,000 live decisions, 20,000 accounts. Latency: at 500
-   requests a second, sent at set moments. Throughput: 16 connections that never pause. First tokens: of streams whose
-   model takes 20 ms.
+   with the guard around it: the policy `strict` (30 rules, their limits out of reach), 100,000 live decisions, 20,000
+   accounts. Latency: at 500 requests a second, sent at set moments. Throughput: 16 connections that never pause; also
+   of the reverse proxy with and without the guard, and of an application that does for a request what inference
+   servers do before their engines (FastAPI and pydantic, where installed). First tokens: of streams whose model takes
+   20 ms.
 2. The reverse proxy alone, nginx and a LiteLLM proxy before one mock upstream. Added latency is against the upstream
    itself, over one connection.
 3. One decision by `strict`, in this process. 4. Memory of a process before and after a million decisions.
@@ -20,8 +22,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -29,6 +33,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -169,14 +174,22 @@ def settings(folder: Path) -> Path:
     with open_ledger(ledger, create=True) as opened:
         for first in range(0, LIVE, 10_000):
             opened.decide([_asked(n) for n in range(first, first + 10_000)])
+    (folder / "policy.yaml").write_text(_out_of_reach())
     path = folder / "guard.yaml"
     path.write_text(
-        "schema: stillwatch.guard/1\npolicy: strict\n"
+        f"schema: stillwatch.guard/1\npolicy: {folder}/policy.yaml\nkey_file: {folder}/key\n"
         f"ledger: {ledger}\n"
         "trusted_proxies: [127.0.0.0/8]\nidentify: {account: x-account, country: x-country}\n"
         "deployment: {cloud: aws, region: eu-central-1}\n"
     )
     return path
+
+
+def _out_of_reach() -> str:
+    """Give the policy `strict` with limits that nobody reaches: what is measured is a request that is served."""
+    text = resources.files("stillwatch").joinpath("policies", "strict.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"rate: [0-9_]+ per (\w+), burst: [0-9]+", r"rate: 1000000000 per \1, burst: 1000000000", text)
+    return re.sub(r"cap: [0-9_]+", "cap: 1000000000000", text)
 
 
 def _asked(number: int) -> Asked:
@@ -258,22 +271,36 @@ def alone(seconds: float) -> Callable[[Load], Awaitable[float]]:
 # ---------------------------------------------------------------- the four figures
 def guard_beside_floor(arguments: argparse.Namespace, folder: Path, core: int) -> None:
     """Figure 1."""
-    try:
-        import stillwatch.guard.app  # noqa: F401, PLC0415  it may not be there
-    except ImportError:
-        print("the guard is not there: left out")
-        return
     with ours("floor", core, folder) as floor, ours("guard", core, folder, str(settings(folder))) as guard:
         ports, sent, seconds = {"floor": floor, "guard": guard}, requests(), arguments.seconds
         for share in (0.5, 0.99):
             took = measured(ports, sent, arguments, at_rate(share, seconds))
             name = f"p{share * 100:.0f} at {RATE} a second, ms"
             row(name, took["floor"], took["guard"], f"+{took['guard'] - took['floor']:.3f} ms")
-        rates = measured(ports, sent, arguments, flat_out(seconds))
-        row("answers a second", rates["floor"], rates["guard"], f"{rates['guard'] / rates['floor']:.2f} of the floor")
+        throughput("answers a second", ports, arguments)
         firsts = measured(ports, requests(stream=True), arguments, at_rate(0.5, seconds, first=True))
         ratio = firsts["guard"] / firsts["floor"]
         row(f"first token of {FIRST * 1e3:.0f} ms, ms", firsts["floor"], firsts["guard"], f"{ratio:.3f} of the floor")
+
+
+def throughput(name: str, ports: dict[str, int], arguments: argparse.Namespace) -> None:
+    """Measure and print answers a second without the guard and with it."""
+    plain, guarded = measured(ports, requests(), arguments, flat_out(arguments.seconds)).values()
+    row(name, plain, guarded, f"{guarded / plain:.2f} of the floor")
+
+
+def wider(arguments: argparse.Namespace, folder: Path, core: int, other: int) -> None:
+    """Figure 1, of floors that do more."""
+    told = str(folder / "guard.yaml")
+    with ours("mock", other, folder) as upstream:
+        url = f"http://127.0.0.1:{upstream}"
+        with ours("proxy", core, folder, url) as alone_, ours("gateway", core, folder, url, told) as both:
+            throughput("the same of the reverse proxy", {"proxy": alone_, "gateway": both}, arguments)
+    if importlib.util.find_spec("fastapi") is None:
+        print("FastAPI is not installed: left out")
+        return
+    with ours("front-end", core, folder) as plain, ours("guarded-front-end", core, folder, told) as guarded:
+        throughput("the same of a FastAPI front end", {"front-end": plain, "guarded": guarded}, arguments)
 
 
 def row(name: str, floor: float, guard: float, compared: str) -> None:
@@ -365,12 +392,13 @@ def main() -> None:
     with TemporaryDirectory() as name:
         figures: dict[str, Callable[[], None]] = {
             "guard": lambda: guard_beside_floor(arguments, Path(name), core),
+            "wider": lambda: wider(arguments, Path(name), core, other),
             "proxy": lambda: proxies(arguments, Path(name), core, other),
             "decision": lambda: decision(arguments),
             "memory": memory,
         }
         for figure, measure in figures.items():
-            if arguments.only in {None, figure}:
+            if arguments.only in {None, figure} or (arguments.only, figure) == ("guard", "wider"):
                 print(f"-- {figure}")
                 measure()
 

@@ -3,7 +3,9 @@
     guard_servers.py ROLE CORE PORT [more]
 
 Roles: `mock` (a model's API in as little code as there can be: what stands behind proxies), `floor` (the same answers
-as an ASGI application in the gateway's server), `guard FOLDER` (the floor with the guard around it), `proxy UPSTREAM`.
+as an ASGI application in the gateway's server), `guard SETTINGS` (the floor with the guard around it), `front-end` and
+`guarded-front-end SETTINGS` (the same of an application that reads and writes as inference servers do: FastAPI, and
+types of the API checked by pydantic), `proxy UPSTREAM`, `gateway UPSTREAM SETTINGS` (the guard around the proxy).
 """
 
 from __future__ import annotations
@@ -98,6 +100,46 @@ def guarded(port: int, settings: str) -> None:
     run(lambda: Guard(floor, settings=Path(settings)), Serving(port=port, drain=1))
 
 
+def front_end(port: int, *settings: str) -> None:
+    """Serve what inference servers have before their engines, with the guard around it if there are settings."""
+    from fastapi import FastAPI  # noqa: PLC0415  only here
+    from openai.types.chat import ChatCompletion  # noqa: PLC0415
+    from pydantic import BaseModel, ConfigDict  # noqa: PLC0415
+
+    from stillwatch.guard.app import Guard  # noqa: PLC0415
+
+    class Message(BaseModel):
+        role: str
+        content: str
+
+    class Asked(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        model: str
+        messages: list[Message]
+        max_tokens: int | None = None
+        temperature: float = 1.0
+        n: int = 1
+        stream: bool = False
+
+    api = FastAPI()
+
+    async def answer(asked: Asked) -> ChatCompletion:
+        return ChatCompletion.model_validate_json(ANSWER.replace(b"orion-5-mini", asked.model.encode()))
+
+    answer.__annotations__ = {"asked": Asked, "return": ChatCompletion}
+    api.post("/v1/chat/completions")(answer)
+    app: Any = Guard(api, settings=Path(settings[0])) if settings else api
+    run(lambda: app, Serving(port=port, drain=1))
+
+
+def gateway(port: int, upstream: str, settings: str) -> None:
+    """Serve the reverse proxy with the guard around it."""
+    from stillwatch.guard.gateway import Gateway  # noqa: PLC0415  only here
+    from stillwatch.guard.settings import load_settings  # noqa: PLC0415
+
+    run(Gateway(upstream, load_settings(Path(settings))), Serving(port=port, drain=1))
+
+
 def proxied(port: int, upstream: str) -> None:
     """Serve the reverse proxy alone."""
     from stillwatch.guard.proxy import Proxy  # noqa: PLC0415  only here
@@ -105,7 +147,15 @@ def proxied(port: int, upstream: str) -> None:
     run(functools.partial(Proxy, upstream), Serving(port=port, drain=1))
 
 
-ROLES: dict[str, Callable[..., None]] = {"mock": mock, "floor": plain, "guard": guarded, "proxy": proxied}
+ROLES: dict[str, Callable[..., None]] = {
+    "mock": mock,
+    "floor": plain,
+    "guard": guarded,
+    "front-end": front_end,
+    "guarded-front-end": front_end,
+    "proxy": proxied,
+    "gateway": gateway,
+}
 
 
 def main() -> None:

@@ -21,12 +21,13 @@ from tests.documents import ROOT, blocks
 from tests.model_server import WORDS, ModelServer, running
 from tests.policies import rule, written
 
-from stillwatch.guard import Guard
 from stillwatch.guard.gateway import Gateway
 from stillwatch.guard.settings import GuardSettings, Identify, LogTo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stillwatch.guard import Guard
 
 PATIENCE = 30.0
 PAGE = ROOT / "docs" / "beside.md"

@@ -114,3 +114,13 @@ def test_what_cannot_be_started_says_why(tmp_path: Path, arguments: list[str], s
     assert process.returncode == 2, said
     assert says in said
     assert "Traceback" not in said
+
+
+def test_a_package_that_is_missing_is_named_with_the_extra_that_brings_it(tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['maxminddb'] = None; from stillwatch.cli import main; main()"
+    command = [sys.executable, "-c", hidden, "guard", "--upstream", "http://x", "--policy", "observe"]
+    done = subprocess.run(  # noqa: S603  our own command
+        command, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "this needs the package maxminddb: pip install 'stillwatch[guard]'" in done.stderr

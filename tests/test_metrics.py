@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+from stillwatch.decisions.ruling import Edit
 from stillwatch.guard.metrics import BUCKETS, GAUGES, OPEN_METRICS, OTHER, PREFIX, TEXT, TOTALS, Metrics
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def busy(**named: int) -> Metrics:
     metrics.ruled("chat", "allow", "", "observe", 30.0)
     metrics.fired(("burst", "no-distributions"), ("odd",))
     metrics.exceeded("burst")
-    metrics.edited("answer", "logprobs", "strip")
+    metrics.edited((Edit("answer", "logprobs", "strip"),))
     metrics.opened()
     metrics.opened()
     metrics.closed()

@@ -39,6 +39,7 @@ def test_what_the_readme_shows_is_what_is_printed(tmp_path: Path) -> None:
     accused = json.loads((shell.folder / "stillwatch-demo" / "findings.json").read_bytes())["campaigns"][0]
     tour = blocks(README, "sh")[1].replace("ACCOUNT", accused["accounts"][0]["account"])
     assert accused["accounts"][0]["account"] in shell.run(tour)
+    assert "Price paid by honest users" in shell.run(blocks(README, "sh")[2])
     for made in ("findings.json", "baseline.json", "drill"):
         assert (shell.folder / made).exists()
 

@@ -24,11 +24,19 @@ from stillwatch.cli.scan import scan
 from stillwatch.cli.simulate import simulate
 from stillwatch.cli.stopped import Stopped
 from stillwatch.cli.version import version
-from stillwatch.errors import StillwatchError
+from stillwatch.errors import StillwatchError, UsageError
 
 FAILURE: Final = 3
 BY_SIGNAL: Final = 128  # and the signal's number, as a shell reports it
 READER_GONE: Final = BY_SIGNAL + 13  # SIGPIPE
+
+
+EXTRAS: Final = {  # packages that not everybody needs, and the extra that brings each
+    **dict.fromkeys(("cel_expr_python", "httptools", "maxminddb", "uvicorn", "uvloop"), "guard"),
+    **dict.fromkeys(("envoy", "google", "grpc"), "envoy"),
+    "hiredis": "valkey",
+    "psycopg": "postgres",
+}
 
 
 class _Commands(click.Group):
@@ -54,6 +62,12 @@ class _Commands(click.Group):
         except OSError as error:
             say(f"error: {error.filename or 'output'}: {(error.strerror or str(error)).lower()}")
             raise click.exceptions.Exit(FAILURE) from None
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            say(f"error: this needs the package {error.name}: pip install 'stillwatch[{extra}]'")
+            raise click.exceptions.Exit(UsageError.exit_code) from None
         except MemoryError:
             say("error: out of memory; --limit-memory makes a scan use the disk instead")
             raise click.exceptions.Exit(FAILURE) from None

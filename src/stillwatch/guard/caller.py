@@ -7,7 +7,6 @@ trusted proxies wrote it. Otherwise the connection's own address counts, and the
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -92,7 +91,7 @@ class Callers:
         made = hashlib.blake2b(
             text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST, key=self._secret[:64], person=purpose
         )
-        return base64.b32encode(made.digest()).decode().lower()
+        return made.hexdigest()
 
     def _said(self, incoming: Incoming) -> dict[str, str]:
         return {name: value for name, header in self._names.items() if (value := incoming.header(header))}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import secrets
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -212,7 +212,7 @@ class Door:
             charged = await self._charged(policy, ruling.would or ruling)
         enforced = ruling.would is None
         admission = Admission(
-            f"sw-{secrets.token_hex(8)}",
+            f"sw-{os.urandom(8).hex()}",
             endpoint(incoming.method, incoming.path).api,
             incoming,
             caller,
@@ -310,8 +310,8 @@ class Door:
         self.metrics.fired(ruling.fired, ruling.failed)
         if admission.limit is not None:
             self.metrics.exceeded(admission.limit)
-        for edit in ruling.edits:
-            self.metrics.edited(edit.on, edit.field, edit.action)
+        if ruling.edits:
+            self.metrics.edited(ruling.edits)
         policy = self._policy.value
         self.metrics.policy(policy.document.name, policy.version)
         if admission.span is not None:

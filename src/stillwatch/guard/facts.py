@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MILLION: Final = 1e6
 _UNKNOWN: Final = {name: fact.unknown for name, fact in FACTS.items()}
 _NETWORK: Final = {"country", "region", "network", "asn", "hosting", "vpn", "tor", "residential_proxy"}
+_OWN: Final = {"request.prompt", "request.output_tokens", "request.cost"}  # what takes more than the body to tell
 _ELSEWHERE: Final = {  # what no body tells
     name: value
     for name, value in _UNKNOWN.items()
@@ -76,24 +77,26 @@ class _Values(dict[str, FactValue]):
     cost: Callable[[float, float], float]
 
     def __missing__(self, name: str) -> FactValue:
-        found = self[name] = self._worked_out(name)
+        asked = self.asked
+        if asked is None:
+            found = None
+        elif name in _OWN:
+            found = self._worked_out(asked, name)
+        else:
+            found = asked.fact(name)
+        if found is None:
+            found = _UNKNOWN[name]
+        self[name] = found
         return found
 
-    def _worked_out(self, name: str) -> FactValue:
-        asked = self.asked
-        if asked is not None:
-            if name == "request.prompt":
-                text = asked.prompt_text()
-                return self.digest(text) if text else ""
-            if name == "request.output_tokens":
-                return self._output()
-            if name == "request.cost":
-                answers = max(cast("int", self["request.n"]), 1)
-                return self.cost(cast("int", self["request.input_tokens"]), self._output() * answers)
-            found = asked.fact(name)
-            if found is not None:
-                return found
-        return _UNKNOWN[name]
+    def _worked_out(self, asked: Asked, name: str) -> FactValue:
+        if name == "request.prompt":
+            text = asked.prompt_text()
+            return self.digest(text) if text else ""
+        if name == "request.output_tokens":
+            return self._output()
+        answers = max(cast("int", self["request.n"]), 1)
+        return self.cost(cast("int", self["request.input_tokens"]), self._output() * answers)
 
     def _output(self) -> int:
         """Give tokens of one answer: as many as the client allows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ class Incoming:
     query: bytes = b""
     headers_only: bool = False
     editable: bool = True
+    _named: dict[bytes, bytes] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_named", dict(self.headers))  # of several the last
 
     def header(self, name: bytes) -> str:
         """Give a header's value; the last one's if there are several, and nothing if there are none."""
-        found = b""
-        for each, value in self.headers:
-            if each == name:
-                found = value
-        return found.decode("latin-1")
+        return self._named.get(name, b"").decode("latin-1")
 
     def all_of(self, name: bytes) -> str:
         """Give the values of all headers of a name as one list (RFC 9110, section 5.3)."""

@@ -13,10 +13,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from stillwatch.decisions.ruling import Edit
 
 PREFIX: Final = "stillwatch_guard_"
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -112,6 +114,7 @@ class Metrics:
         self._outages = counts("outages", ("part",), "Times that a part the guard relies on did not answer.")
         self._ruling = histogram("ruling_seconds", "Time that the guard took to admit or refuse a request.")
         self._waited = histogram("answer_seconds", "Time from a request's arrival to the end of its answer.")
+        self._edited: dict[int, list[Any]] = {}  # by identity: a policy plans the same edits once
         self._fired: dict[tuple[str, ...], int] = {}  # by which fired together: few combinations do, so one count each
         self._streams = 0
         self._policy = ("", "")
@@ -145,9 +148,14 @@ class Metrics:
         """Count a request that a limit had no room for."""
         self._limits.add((limit,))
 
-    def edited(self, on: str, field: str, action: str) -> None:
-        """Count a change to a request or to an answer."""
-        self._edits.add((on, field, action))
+    def edited(self, edits: tuple[Edit, ...]) -> None:
+        """Count changes to a request and to its answer."""
+        found = self._edited.get(id(edits))
+        if found is None or found[0] is not edits:
+            if len(self._edited) >= _COMBINATIONS:
+                self._tell_edited()
+            found = self._edited[id(edits)] = [edits, 0]
+        found[1] += 1
 
     def opened(self) -> None:
         """Count a stream that has begun."""
@@ -214,6 +222,13 @@ class Metrics:
             *(self._answers, self._waited, self._tokens, self._outages),
         )
 
+    def _tell_edited(self) -> None:
+        """Count edits one by one that were counted together."""
+        told, self._edited = self._edited, {}
+        for edits, times in told.values():
+            for edit in edits:
+                self._edits.add((edit.on, edit.field, edit.action), times)
+
     def _tell_fired(self) -> None:
         """Count rules one by one that were counted together."""
         told, self._fired = self._fired, {}
@@ -223,6 +238,7 @@ class Metrics:
 
     def _all(self) -> Iterator[Counts | Histogram]:
         self._tell_fired()
+        self._tell_edited()
         yield from self._counted()
         yield _only(_STREAMS, self._streams)
         info = Counts(_POLICY)

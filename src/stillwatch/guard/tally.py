@@ -44,11 +44,13 @@ class PaceTally:
 
     def wait(self, amount: float, now: float) -> float:
         """Seconds until so much has room: 0 if it has, `NEVER` if it is more than may ever come at once."""
-        used = self._level(now) + self.held
-        over = used + amount - self.bound.burst
-        if over <= _GRAIN and used < self.bound.burst:
+        bound, passed = self.bound, now - self.at
+        used = self.level - passed * bound.per_second if passed > 0.0 else self.level  # `_level`, without the call
+        used = used + self.held if used > 0.0 else self.held
+        over = used + amount - bound.burst
+        if over <= _GRAIN and used < bound.burst:
             return 0.0
-        return NEVER if amount > self.bound.burst else max(over, _GRAIN) / self.bound.per_second
+        return NEVER if amount > bound.burst else max(over, _GRAIN) / bound.per_second
 
     def take(self, amount: float, now: float, *, hold: bool) -> None:
         """Use so much, or hold it until it is settled."""
@@ -94,10 +96,11 @@ class CapTally:
 
     def wait(self, amount: float, now: float) -> float:
         """Seconds until so much has room: 0 if it has, `NEVER` if it is more than the cap."""
-        used = self.used if self.window == window_of(self.bound, now) else 0.0
-        if used + amount <= self.bound.most + _GRAIN and used < self.bound.most:
+        bound = self.bound
+        used = self.used if self.window == now // bound.seconds else 0.0
+        if used + amount <= bound.most + _GRAIN and used < bound.most:
             return 0.0
-        return NEVER if amount > self.bound.most else window_end(self.bound, now) - now
+        return NEVER if amount > bound.most else window_end(bound, now) - now
 
     def take(self, amount: float, now: float) -> int:
         """Use so much; gives the window in which it is used."""
@@ -161,7 +164,9 @@ Tally = PaceTally | CapTally | DistinctTally
 
 def amount_of(amount: float) -> float:
     """Bring an amount into what can be counted: less than nothing is nothing, what is no number is without bound."""
-    return NEVER if math.isnan(amount) else max(amount, 0.0)
+    if amount >= 0.0:  # as nearly always
+        return amount
+    return NEVER if math.isnan(amount) else 0.0
 
 
 def digest_of(item: str) -> int:
