@@ -189,12 +189,14 @@ print(traces.Traces.open(), traces.configure())
 
 def test_nothing_is_begun_until_a_provider_is_configured() -> None:
     text = """
+import time
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from stillwatch.guard.traces import Traces
 traces = Traces.open()
 print(traces.begin("GET", "/", ()))
 trace.set_tracer_provider(TracerProvider())
+time.sleep(0.6)  # it is looked for twice a second
 print(traces.begin("GET", "/", ()) is not None)
 """
     assert program(text) == "None\nTrue"

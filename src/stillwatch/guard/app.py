@@ -7,6 +7,7 @@ where the policy says so. Touches: the environment, for the settings' place wher
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from functools import partial
 from pathlib import Path
@@ -104,6 +105,7 @@ class Guard:
             if self._started:
                 return
             await self.door.start()
+            gc.freeze()  # decisions stay: a collector that walks over a million of them would hold requests up
             settings = self.door.settings
             if settings.metrics.ports:
                 listening = await metrics_port.listen(self.door.metrics, settings.metrics.host, settings.metrics.ports)

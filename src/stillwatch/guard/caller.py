@@ -7,6 +7,7 @@ trusted proxies wrote it. Otherwise the connection's own address counts, and the
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -141,6 +142,7 @@ def _api_key(incoming: Incoming) -> str:
     return (incoming.header(b"x-api-key") or incoming.header(b"api-key")).strip()
 
 
+@functools.lru_cache(maxsize=16_384)
 def _plain_address(written: str) -> str:
     """Give the address of one entry of `X-Forwarded-For`, which some proxies write with a port."""
     text = written.strip().strip('"')

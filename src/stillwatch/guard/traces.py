@@ -9,7 +9,9 @@ Names of attributes: OpenTelemetry semantic conventions for HTTP and for generat
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from typing import TYPE_CHECKING, Final
 
 from stillwatch.errors import UsageError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from stillwatch.decisions.ruling import Ruling
 
 NAME: Final = "stillwatch.guard"
+_LOOK_EVERY: Final = 0.5  # seconds
 _SERVICE: Final = "stillwatch-guard"
 _LONGEST: Final = 128  # characters of what a client chooses: a path, a model's name
 _OPERATIONS: Final = {"completion": "text_completion"}  # the others are called the same there
@@ -37,6 +40,7 @@ class Traces:
 
     def __init__(self, tracer: Tracer, *, on: bool) -> None:
         self._tracer, self._on = tracer, on
+        self._looked = -math.inf  # when it was last asked whether anybody wants spans
 
     @classmethod
     def open(cls, provider: TracerProvider | None = None) -> Traces | None:
@@ -61,13 +65,10 @@ class Traces:
             headers: of the request, names in lower case.
 
         """
+        if not self._on and not self._configured():
+            return None
         from opentelemetry import propagate, trace  # noqa: PLC0415 - optional
 
-        if not self._on:  # an app may configure it later than the guard is made
-            provider = trace.get_tracer_provider()
-            if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
-                return None
-            self._on = True
         carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
         context = propagate.extract(carrier)
         span = self._tracer.start_span(
@@ -77,6 +78,18 @@ class Traces:
             attributes={"http.request.method": method, "url.path": _text(path)},
         )
         return GuardSpan(span, context)
+
+    def _configured(self) -> bool:
+        """Whether there is a provider by now: an app may configure it later than the guard is made."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
+            return False
+        self._looked = now
+        from opentelemetry import trace  # noqa: PLC0415 - optional
+
+        provider = trace.get_tracer_provider()
+        self._on = not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
+        return self._on
 
 
 class GuardSpan:
