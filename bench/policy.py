@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import itertools
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from stillwatch.guard.policy_file import load_policy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from stillwatch.decisions.facts import FactValue
+    from stillwatch.decisions.facts import FactSource, FactValue
     from stillwatch.decisions.limit import Quota
     from stillwatch.decisions.policy import Policy
     from stillwatch.decisions.ruling import Charge
@@ -120,11 +121,25 @@ def main() -> None:
         print(f"{name:32}{took:8.1f}{took / len(conditions):8.2f}")
     took = microseconds(lambda: decide(policy, facts), seconds)
     print(f"{'a whole decision':32}{took:8.1f}{took / len(conditions):8.2f}")
+    ages = itertools.count()
+    took = microseconds(lambda: decide(policy, Aged(facts, next(ages))), seconds)
+    print(f"{'the same, of facts never seen':32}{took:8.1f}{took / len(conditions):8.2f}")
 
     charges = [charge._replace(quota=without_end(charge.quota)) for charge in decide(policy, facts).charges]
     counters = Counters()
     took = microseconds(lambda: served(counters, charges), seconds)
     print(f"{f'charging and settling {len(charges)} limits':32}{took:8.1f}{took / len(charges):8.2f}")
+
+
+class Aged:
+    """Facts of an account of another age each time, so that nothing is remembered of them."""
+
+    def __init__(self, facts: FactSource, age: int) -> None:
+        self._look_up, self._age = facts.look_up, age
+
+    def look_up(self, name: str) -> FactValue:
+        """Give a fact."""
+        return self._age if name == "account.age_days" else self._look_up(name)
 
 
 def without_end(quota: Quota) -> Quota:
