@@ -104,7 +104,8 @@ def main() -> None:
     timed: dict[str, Callable[[], object]] = {**ways, "cel-expr-python, one call": lambda: together.fired(values)}
     try:
         other = importlib.import_module("cel")
-    except ImportError:
+        other.compile  # noqa: B018  another package of this name has none
+    except (ImportError, AttributeError):
         print("common-expression-language is not installed: left out")
     else:
         programs, given = [other.compile(condition) for condition in conditions], nested(values)
