@@ -22,6 +22,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
+from tests import valkey_server
 from tests.decisions import DAY, asked
 from tests.model_server import WORDS, ModelServer, running
 from tests.policies import rule, written
@@ -30,7 +31,7 @@ from stillwatch.decisions.step import Step
 from stillwatch.decisions.subject import Subject
 from stillwatch.errors import PolicyError, SettingsError
 from stillwatch.guard import Guard
-from stillwatch.guard.settings import Deployment, GuardSettings, Identify, LogTo, NetworkFiles, Prices
+from stillwatch.guard.settings import Deployment, GuardSettings, Identify, LogTo, NetworkFiles, Prices, SharedState
 from stillwatch.ledger.ledger import open_ledger
 from stillwatch.marks.door import DoorMarks
 from stillwatch.marks.key import written as mark_name
@@ -263,6 +264,31 @@ def test_of_two_hundred_at_once_no_more_pass_than_may(tmp_path: Path) -> None:
         refused = next(answer for answer in answers if answer.status_code == 429)
         assert int(refused.headers["retry-after"]) >= 1
         assert runs.post(headers={"authorization": "Bearer sk-2"}).status_code == 200
+
+
+@pytest.mark.skipif(not valkey_server.programs(), reason="no valkey-server or redis-server, nor a package with one")
+@pytest.mark.parametrize("on_outage", ["refuse", "allow"])
+def test_two_guards_share_limits_over_a_server_that_may_die_and_return(tmp_path: Path, on_outage: str) -> None:
+    limit = {"of": "requests", "per": "account", "cap": 37, "each": "day"}
+    policy = written(rules=[rule({"limit": limit}), rule({"refuse": "sanctioned"}, "request.model == 'x'", "closed")])
+    policy = policy.replace("on_outage: refuse", f"on_outage: {on_outage}")
+    with valkey_server.server(valkey_server.programs()[0]) as shared:
+        state = SharedState(shared.url, timeout=1.0)
+        with guarded(tmp_path, policy, state=state) as one, guarded(tmp_path, policy, state=state) as other:
+            both = (one, other)
+            with ThreadPoolExecutor(40) as pool:
+                answers = list(pool.map(lambda number: both[number % 2].post().status_code, range(200)))
+            assert sorted(answers) == [200] * 37 + [429] * 163
+            shared.kill()
+            assert one.post().status_code == (503 if on_outage == "refuse" else 200)
+            assert one.post({**CHAT, "model": "x"}).status_code == 403  # what needs no count is still refused
+            ready = one.http.get("/stillwatch/health/ready")
+            assert ready.status_code == (503 if on_outage == "refuse" else 200)
+            assert ready.json()["parts"]["state"] != "ok"
+            shared.start()
+            key = {"authorization": "Bearer sk-9"}
+            until(lambda: other.post(headers=key).status_code == 200 and one.post(headers=key).status_code == 200)
+            until(lambda: one.http.get("/stillwatch/health/ready").json()["parts"]["state"] == "ok")
 
 
 def test_tokens_and_money_are_settled_by_what_was_used(tmp_path: Path) -> None:

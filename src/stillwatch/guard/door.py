@@ -270,7 +270,7 @@ class Door:
         looks = {"ledger": self._follower.look, "policy": self._policy.look, "files": self._directory.look}
         parts = {name: look.trouble or "ok" for name, look in looks.items()}
         parts["ledger"] = parts["ledger"] if self.settings.ledger else "none"
-        parts["state"] = self._outages.get("state", "ok")
+        parts["state"] = self._state.trouble or "ok"
         if self._log is not None:
             parts["exchange_log"] = self._log.trouble or "ok"
         if self._knows:

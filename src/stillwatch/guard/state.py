@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 class State(Protocol):
     """What guards count and remember. Every method may raise `StateError`: it cannot be reached, or cannot do it."""
 
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be asked now; empty if it can, as far as is known."""
+
     async def charge(self, charges: Sequence[Charge]) -> Grant | Exceeded:
         """Charge limits, all or none; of several that have no room, tell the one that takes longest."""
 
@@ -99,6 +103,11 @@ class LocalState:
         self._sums: OrderedDict[str, _Sum] = OrderedDict()  # in the order of their last use
         self._sets: OrderedDict[str, _Set] = OrderedDict()  # in the same
         self._things = 0
+
+    @property
+    def trouble(self) -> str:
+        """Nothing: this process can always be asked."""
+        return ""
 
     async def charge(self, charges: Sequence[Charge]) -> Grant | Exceeded:
         """Charge limits, all or none."""
