@@ -53,8 +53,8 @@ def guard(
     Clients of OpenAI's and Anthropic's APIs work through it unchanged. Start with `--policy observe`: it changes
     nothing, and counts what it would do (http://HOST:PORT/stillwatch/metrics).
     """
-    from stillwatch.guard.door import check
     from stillwatch.guard.gateway import Gateway
+    from stillwatch.guard.opening import check
     from stillwatch.guard.serve import Serving, run
 
     if (upstream is None) is not beside:

@@ -13,11 +13,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -25,28 +23,25 @@ import msgspec
 from stillwatch.decisions.decide import decide, rule_in_outage
 from stillwatch.decisions.plan import refusal
 from stillwatch.decisions.refusal import RefusalReason
-from stillwatch.errors import RequestError, SettingsError, StillwatchError
+from stillwatch.errors import RequestError, StillwatchError
 from stillwatch.guard.admission import Admission, Unreadable
 from stillwatch.guard.caller import Callers
 from stillwatch.guard.counters import Exceeded
-from stillwatch.guard.directory import read_directory
-from stillwatch.guard.exchange_log import ExchangeLog, ruling_columns
+from stillwatch.guard.ended import row_of, used_by
 from stillwatch.guard.facts import RequestFacts
-from stillwatch.guard.follow import Follower, Watched
+from stillwatch.guard.follow import Follower
 from stillwatch.guard.known import KnownCampaigns
 from stillwatch.guard.metrics import Metrics
 from stillwatch.guard.networks import NetworkList, Networks
-from stillwatch.guard.policy_file import bundled, load_policy
+from stillwatch.guard.opening import directory_of, key_of, log_of, networks_of, policy_of, say, state_of
 from stillwatch.guard.standing import NOTHING, Standing
-from stillwatch.guard.state import LocalState
 from stillwatch.guard.traces import Traces
 from stillwatch.guard.wire.asked import Asked, read_request
 from stillwatch.guard.wire.edited import edited, instruction_headers
 from stillwatch.guard.wire.endpoint import endpoint
-from stillwatch.report.key_file import FIRST_USE, default_key_path, load_or_make_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from stillwatch.decisions.facts import FactValue
     from stillwatch.decisions.policy import Policy
@@ -54,10 +49,8 @@ if TYPE_CHECKING:
     from stillwatch.decisions.ruling import Ruling
     from stillwatch.guard.caller import Caller
     from stillwatch.guard.counters import Grant
-    from stillwatch.guard.directory import Directory
     from stillwatch.guard.incoming import Incoming
-    from stillwatch.guard.networks import NetworkKind
-    from stillwatch.guard.settings import GuardSettings, LogTo
+    from stillwatch.guard.settings import GuardSettings
     from stillwatch.guard.standing import Held
     from stillwatch.guard.state import State
     from stillwatch.guard.wire.answer import Said
@@ -66,7 +59,6 @@ if TYPE_CHECKING:
 _DAY: Final = 86_400.0
 _ADDRESSES: Final = 100_000  # whose networks are remembered
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-_UNLIKELY: Final = 400  # from this status on an answer used nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +67,6 @@ class Readiness:
 
     ok: bool
     parts: Mapping[str, str]
-
-
-def check(settings: GuardSettings) -> Policy:
-    """Read everything that a guard of these settings reads when it starts, and give the policy.
-
-    Raises:
-        StillwatchError: a guard of these settings would not start.
-
-    """
-    if settings.policy is None:
-        raise SettingsError("guard", (), reason="no policy is named; without one everything would be allowed")
-    policy = load_policy(settings.policy)
-    for networks in (settings.trusted_proxies, settings.operators):
-        NetworkList(networks, path="settings")
-    _watched_directory(settings)
-    _watched_networks(settings).value.close()
-    _key(settings, _say)
-    return policy
 
 
 class _Charged(NamedTuple):
@@ -122,18 +96,16 @@ class Door:
     def __init__(
         self, settings: GuardSettings, *, state: State | None = None, told: Callable[[str], None] | None = None
     ) -> None:
-        if settings.policy is None:
-            raise SettingsError("guard", (), reason="no policy is named; without one everything would be allowed")
-        self.settings, self._told = settings, told or _say
-        key = _key(settings, self._told)
+        self.settings, self._told = settings, told or say
+        self._policy = policy_of(settings)
+        key = key_of(settings, self._told)
         self._callers = Callers(settings.identify, settings.trusted_proxies, key)
         self._operators = NetworkList(settings.operators, path="operators")
-        self._policy = _watched_policy(settings.policy)
-        self._directory = _watched_directory(settings)
-        self._networks = _watched_networks(settings)
+        self._directory = directory_of(settings)
+        self._networks = networks_of(settings)
         self._addresses: dict[str, dict[str, FactValue]] = {}
         self._addresses_of: Networks | None = None
-        self._state: State = _state(settings) if state is None else state
+        self._state: State = state_of(settings) if state is None else state
         self.standing = Standing()
         self._key, self._knows = key, tuple[str, ...]()
         self._known = KnownCampaigns(key=key, rate=settings.known.rate)
@@ -146,9 +118,8 @@ class Door:
         )
         self._outages: dict[str, str] = {}
         self.metrics, self._traces = Metrics(), Traces.open()
-        log = settings.exchange_log
-        self._log = None if log is None else _opened(log)
-        self._waits = log is not None and log.wait
+        self._log = log_of(settings)
+        self._waits = settings.exchange_log is not None and settings.exchange_log.wait
         self._watch()
         deployment = settings.deployment
         self._deployment: dict[str, FactValue] = {
@@ -248,7 +219,7 @@ class Door:
 
         """
         if admission.grant is not None:
-            used = _used(admission.facts, status, said)
+            used = used_by(admission.facts, status, said)
             try:
                 await self._state.settle(admission.grant, used)
             except StillwatchError as error:
@@ -259,7 +230,7 @@ class Door:
         self.metrics.used(str(admission.facts.look_up("request.model")), input_tokens, output_tokens)
         if admission.span is not None:
             admission.span.end(status, input_tokens=input_tokens, output_tokens=output_tokens)
-        if self._log is not None and self._log.write(_row(admission, status, said)) and self._waits:
+        if self._log is not None and self._log.write(row_of(admission, status, said)) and self._waits:
             try:
                 await self._log.written()
             except StillwatchError as error:
@@ -357,9 +328,12 @@ class Door:
         )
         if failure is None and not self._blind():
             try:
-                return facts, held, decide(policy, facts)
+                ruling = decide(policy, facts)
             except Exception as error:  # noqa: BLE001  the same
                 failure = error
+            else:
+                self._recovered("facts")
+                return facts, held, ruling
         if failure is not None:
             self._failed("facts", failure)
         return facts, held, rule_in_outage(policy)
@@ -429,10 +403,12 @@ class Door:
         columns["asn"] = self._network(caller.address).get("request.asn")
         try:
             marks = self._known.marks(columns, self._directory.value.account(caller.account).row)
-            return await self._known.meet(caller.account, marks, self._state, at=at)
+            cohorts = await self._known.meet(caller.account, marks, self._state, at=at)
         except Exception as error:  # noqa: BLE001  nobody is refused because a campaign could not be looked for
             self._failed("known campaigns", error)
             return ()
+        self._recovered("known campaigns")
+        return cohorts
 
     async def _know(self) -> None:
         """Hold the campaigns that decisions against cohorts are about, if these have changed."""
@@ -464,49 +440,8 @@ class Door:
         self._outages[part] = text
 
     def _recovered(self, part: str) -> None:
-        if self._outages.pop(part, None) is not None:
+        if self._outages and self._outages.pop(part, None) is not None:
             self._told(f"{part}: works again")
-
-
-def _state(settings: GuardSettings) -> State:
-    shared = settings.state
-    if shared is None:
-        return LocalState()
-    from stillwatch.guard.valkey import ValkeyState  # noqa: PLC0415  its client need not be installed otherwise
-
-    return ValkeyState(shared.url, name=shared.name, timeout=shared.timeout)
-
-
-def _opened(log: LogTo) -> ExchangeLog:
-    return ExchangeLog(Path(log.folder), text=log.text, seconds=log.seconds, rows=log.rows, on_full=log.on_full)
-
-
-def _row(admission: Admission, status: int, said: Said | None) -> dict[str, object]:
-    """Give a request as a row of the exchange log."""
-    caller, look_up, asked = admission.caller, admission.facts.look_up, admission.asked
-    row: dict[str, object] = {} if asked is None else asked.columns()
-    row |= {
-        "request_id": admission.id,
-        "time": admission.at,
-        "account": caller.account or "anonymous",
-        "organization": look_up("account.organization") or None,
-        "api_key": caller.key or None,
-        "ip": caller.address or None,
-        "asn": look_up("request.asn") or None,
-        "country": look_up("request.country") or None,
-        "ja4": caller.ja4 or None,
-        "user_agent": caller.user_agent or None,
-        "status": status,
-    }
-    if said is not None:
-        row |= {
-            "response": said.response,
-            "answer": said.answer,
-            "input_tokens": said.input_tokens,
-            "output_tokens": said.output_tokens,
-            "finish_reason": said.finish_reason,
-        }
-    return row | ruling_columns(admission.ruling, admission.refusal, admission.id)
 
 
 def _unread(incoming: Incoming) -> Asked:
@@ -520,51 +455,3 @@ def _would_be_edited(asked: Asked, changed: bytes, policy: Policy) -> Refusal:
     before, after = asked.body or {}, msgspec.json.decode(changed)
     name = next((each for each in sorted({*before, *after}) if before.get(each) != after.get(each)), None)
     return refusal(RefusalReason.PARAMETER_NOT_ALLOWED, policy.document.name, name)
-
-
-def _used(facts: RequestFacts, status: int, said: Said | None) -> dict[str, float]:
-    """Tell what an answer used; what it did not say stays as it was estimated."""
-    if status >= _UNLIKELY:
-        return {"input_tokens": 0.0, "output_tokens": 0.0, "spend": 0.0}
-    if said is None:
-        return {}
-    told = {"input_tokens": said.input_tokens, "output_tokens": said.output_tokens}
-    used = {name: float(value) for name, value in told.items() if value is not None}
-    if len(used) == len(told):
-        used["spend"] = facts.cost(used["input_tokens"], used["output_tokens"])
-    return used
-
-
-def _watched_policy(source: str) -> Watched[Policy]:
-    return Watched(() if source in bundled() else (Path(source),), lambda: load_policy(source))
-
-
-def _watched_directory(settings: GuardSettings) -> Watched[Directory]:
-    accounts, keys = (Path(place) if place else None for place in (settings.accounts, settings.keys))
-    paths = tuple(path for path in (accounts, keys) if path is not None)
-    return Watched(paths, lambda: read_directory(accounts, keys))
-
-
-def _watched_networks(settings: GuardSettings) -> Watched[Networks]:
-    files = settings.networks
-    databases = [Path(path) for path in files.databases]
-    lists: dict[NetworkKind, list[Path]] = {
-        "hosting": [Path(path) for path in files.hosting],
-        "vpn": [Path(path) for path in files.vpn],
-        "tor": [Path(path) for path in files.tor],
-        "residential_proxy": [Path(path) for path in files.residential_proxy],
-    }
-    paths: Sequence[Path] = (*databases, *(path for each in lists.values() for path in each))
-    return Watched(tuple(paths), lambda: Networks(databases, lists))
-
-
-def _key(settings: GuardSettings, told: Callable[[str], None]) -> bytes:
-    path = Path(settings.key_file) if settings.key_file else default_key_path()
-    if not path.exists():
-        told(FIRST_USE.format(path=path))
-    return load_or_make_key(path)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"stillwatch guard: {text}\n")
-    sys.stderr.flush()
