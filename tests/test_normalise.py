@@ -4,7 +4,7 @@ import unicodedata
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stillwatch.marks.normalise import LOOKALIKES, ROOMLESS, normalise
@@ -34,6 +34,7 @@ def test_agrees_with_the_plain_algorithm(text: str) -> None:
     assert one(plain) == slowly(plain)
 
 
+@example(["A\N{GREEK CAPITAL LETTER OMICRON}\u3099\N{COMBINING CIRCUMFLEX ACCENT}"])
 @given(st.lists(st.none() | st.text(max_size=30) | st.text(alphabet=TRICKY, max_size=30), max_size=8))
 @settings(max_examples=300, deadline=None)
 def test_twice_is_once_and_rows_do_not_touch_each_other(rows: list[str | None]) -> None:

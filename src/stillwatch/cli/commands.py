@@ -33,7 +33,7 @@ READER_GONE: Final = BY_SIGNAL + 13  # SIGPIPE
 
 EXTRAS: Final = {  # packages that not everybody needs, and the extra that brings each
     **dict.fromkeys(("cel_expr_python", "httptools", "maxminddb", "uvicorn", "uvloop"), "guard"),
-    **dict.fromkeys(("envoy", "google", "grpc"), "envoy"),
+    **dict.fromkeys(("envoy_data_plane", "grpc"), "envoy"),
     "hiredis": "valkey",
     "psycopg": "postgres",
 }

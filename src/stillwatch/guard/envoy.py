@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import grpc
 import grpc.aio
-from envoy.service.auth.v3 import external_auth_pb2 as wire
-from envoy.service.auth.v3 import external_auth_pb2_grpc as service
-from google.rpc import code_pb2
+from envoy_data_plane.envoy.config.core.v3 import HeaderValue, HeaderValueOption, HeaderValueOptionHeaderAppendAction
+from envoy_data_plane.envoy.service.auth.v3 import CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse
+from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
+from envoy_data_plane.google.rpc import Status
 
 from stillwatch.errors import UsageError
 from stillwatch.guard.incoming import Incoming
@@ -23,47 +25,16 @@ from stillwatch.guard.wire.edited import client_steering
 from stillwatch.guard.wire.endpoint import endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from envoy_data_plane.envoy.service.auth.v3 import AttributeContext
+
     from stillwatch.guard.door import Door
 
 _MARGIN: Final = 1 << 20  # bytes of a message besides the body
-
-
-class Authorization(service.AuthorizationServicer):  # type: ignore[misc]  # generated, without types
-    """Answers Envoy's questions.
-
-    Args:
-        door: what decides.
-
-    """
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-
-    async def Check(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802  the name and the types are Envoy's
-        """Answer one."""
-        del context
-        incoming = _incoming(request.attributes)
-        admission = await self._door.admit(incoming)
-        if admission.served:
-            await self._door.close(admission, status=200, said=None)
-            answer = wire.CheckResponse()
-            answer.status.code = code_pb2.OK
-            if self._door.enforces:
-                told = {name for name, _ in admission.headers}  # Envoy removes after it adds
-                answer.ok_response.headers_to_remove.extend(_steering(incoming, told))
-            for name, value in admission.headers:
-                _add(answer.ok_response.headers, name, value)
-            return answer
-        status, headers, body = admission.refused()
-        await self._door.close(admission, status=status, said=None)
-        answer = wire.CheckResponse()
-        answer.status.code = code_pb2.PERMISSION_DENIED
-        answer.denied_response.status.code = status
-        answer.denied_response.body = body.decode("utf-8")
-        for name, value in headers:
-            if name != b"content-length":  # Envoy writes it
-                _add(answer.denied_response.headers, name, value)
-        return answer
+_OK: Final = Status(code=0)  # google.rpc.Code
+_DENIED: Final = Status(code=7)
+_SERVICE: Final = "envoy.service.auth.v3.Authorization"
 
 
 async def serve_envoy(door: Door, host: str, port: int) -> tuple[grpc.aio.Server, int]:
@@ -73,8 +44,16 @@ async def serve_envoy(door: Door, host: str, port: int) -> tuple[grpc.aio.Server
         UsageError: the address cannot be had.
 
     """
+
+    async def check(request: CheckRequest, context: Any) -> CheckResponse:  # noqa: ANN401  gRPC's, without types
+        del context
+        return await checked(door, request)
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        check, request_deserializer=CheckRequest.parse, response_serializer=bytes
+    )
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", door.settings.body_limit + _MARGIN)])
-    service.add_AuthorizationServicer_to_server(Authorization(door), server)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Check": handler}),))
     try:
         found: int = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
@@ -83,23 +62,45 @@ async def serve_envoy(door: Door, host: str, port: int) -> tuple[grpc.aio.Server
     return server, found
 
 
-def _incoming(attributes: Any) -> Incoming:  # noqa: ANN401  generated, without types
-    http = attributes.request.http
+async def checked(door: Door, request: CheckRequest) -> CheckResponse:
+    """Answer one question."""
+    incoming = _incoming(request.attributes)
+    admission = await door.admit(incoming)
+    if admission.served:
+        await door.close(admission, status=200, said=None)
+        told = {name for name, _ in admission.headers}
+        removed = _steering(incoming, told) if door.enforces else []  # Envoy removes after it adds
+        allowed = OkHttpResponse(headers=_written(admission.headers), headers_to_remove=removed)
+        return CheckResponse(status=_OK, ok_response=allowed)
+    status, headers, body = admission.refused()
+    await door.close(admission, status=status, said=None)
+    kept = [each for each in headers if each[0] != b"content-length"]  # Envoy writes it
+    refused = DeniedHttpResponse(status=HttpStatus(code=StatusCode(status)), headers=_written(kept), body=body.decode())
+    return CheckResponse(status=_DENIED, denied_response=refused)
+
+
+def _incoming(attributes: AttributeContext | None) -> Incoming:
+    asked = None if attributes is None else attributes.request
+    http = None if asked is None else asked.http
+    if attributes is None or http is None:
+        return Incoming("GET", "", [], "", b"", headers_only=True, editable=False)
     path, _, query = http.path.partition("?")
     named = [(name.lower().encode(), value.encode()) for name, value in http.headers.items() if name[:1] != ":"]
-    if not named:
+    if not named and http.header_map is not None:
         named = [
             (each.key.lower().encode(), each.raw_value or each.value.encode())
             for each in http.header_map.headers
             if each.key[:1] != ":"
         ]
+    peer = None if attributes.source is None else attributes.source.address
+    socket = None if peer is None else peer.socket_address
     body = http.raw_body or http.body.encode()
     unsent = not body and endpoint(http.method, path).read  # Envoy is not told to send bodies, or there is none
     return Incoming(
         http.method,
         path,
         named,
-        attributes.source.address.socket_address.address,
+        "" if socket is None else socket.address,
         body,
         query.encode(),
         headers_only=unsent,
@@ -112,7 +113,12 @@ def _steering(incoming: Incoming, told: set[bytes]) -> list[str]:
     return [name.decode("latin-1") for name, _ in incoming.headers if client_steering(name) and name not in told]
 
 
-def _add(headers: Any, name: bytes, value: bytes) -> None:  # noqa: ANN401  generated, without types
-    added = headers.add()
-    added.header.key, added.header.value = name.decode("latin-1"), value.decode("latin-1")
-    added.append_action = 2  # OVERWRITE_IF_EXISTS_OR_ADD: what a client sent under this name does not stand beside it
+def _written(headers: Iterable[tuple[bytes, bytes]]) -> list[HeaderValueOption]:
+    """Write headers so that what a client sent under one of these names does not stand beside it."""
+    overwrite = HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+    return [
+        HeaderValueOption(
+            header=HeaderValue(key=name.decode("latin-1"), value=value.decode("latin-1")), append_action=overwrite
+        )
+        for name, value in headers
+    ]

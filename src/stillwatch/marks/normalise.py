@@ -125,6 +125,9 @@ def normalise(array: pa.Array) -> pa.Array:
         result = pc.replace_with_mask(result, mask, composed)
     if mixed.any():
         result = _rebuilt(array, *_latinised(*text_buffers(result), mixed))
+        if (again := slow & mixed).any():  # a Latin letter may join a mark that its look-alike did not
+            mask = pa.array(again)
+            result = pc.replace_with_mask(result, mask, pc.utf8_normalize(result.filter(mask), form="NFKC"))
     return result
 
 
