@@ -1,0 +1,97 @@
+"""Bundles of STIX objects as JSON. Touches the file that it is told to read.
+
+What comes from others is bounded before it is looked at: so many bytes, so many objects; and nested as deep as the
+decoder allows, which is far deeper than STIX ever is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from stillwatch.errors import BundleError
+from stillwatch.intel.ids import object_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from stillwatch.intel.stix import StixObject
+
+BYTES_MOST: Final = 64 * 1024 * 1024
+OBJECTS_MOST: Final = 500_000
+
+
+class _Bundle(msgspec.Struct, tag_field="type", tag="bundle"):
+    """The outermost object (STIX 2.1, section 8)."""
+
+    objects: list[msgspec.Raw] = []  # noqa: RUF012  msgspec copies it
+
+
+def to_json(objects: Sequence[StixObject]) -> bytes:
+    """Write objects as a bundle, one a line; the same objects give the same bytes."""
+    lines = msgspec.json.Encoder().encode_lines(objects).rstrip(b"\n").replace(b"\n", b",\n")
+    ids = msgspec.json.encode([[each["id"], each.get("modified", "")] for each in objects]).decode()
+    head = f'{{"type":"bundle","id":"{object_id("bundle", ids)}","objects":[\n'
+    return head.encode() + lines + b"\n]}\n" if objects else head.rstrip("\n").encode() + b"]}\n"
+
+
+def objects_in(data: bytes, *, where: str) -> list[msgspec.Raw]:
+    """Give the objects of a bundle, each as the JSON that it was written in.
+
+    Args:
+        data: the bundle.
+        where: which file, for messages.
+
+    Raises:
+        BundleError: it is too large, no JSON or no bundle.
+
+    """
+    if len(data) > BYTES_MOST:
+        raise BundleError(f"{where}: larger than {BYTES_MOST // 2**20} MiB; nobody shares that much at once")
+    try:
+        objects = msgspec.json.decode(data, type=_Bundle).objects
+    except msgspec.ValidationError as error:
+        raise BundleError(f"{where}: no bundle of STIX objects: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{where}: no JSON: {error}") from error
+    except RecursionError as error:
+        raise BundleError(f"{where}: nested too deeply for STIX") from error
+    if len(objects) > OBJECTS_MOST:
+        raise BundleError(f"{where}: holds more than {OBJECTS_MOST:,} objects")
+    return objects
+
+
+def read(path: Path) -> bytes:
+    """Read a file that is not too large to be a bundle.
+
+    Raises:
+        BundleError: it is, or cannot be read.
+
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(BYTES_MOST + 1)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+    if len(data) > BYTES_MOST:
+        raise BundleError(f"{path}: larger than {BYTES_MOST // 2**20} MiB; nobody shares that much at once")
+    return data
+
+
+def exported_before(path: Path) -> dict[str, StixObject]:
+    """Give the objects of an earlier export of ours, by id.
+
+    Raises:
+        BundleError: it cannot be read.
+
+    """
+    found: dict[str, StixObject] = {}
+    for raw in objects_in(read(path), where=str(path)):
+        try:
+            each = msgspec.json.decode(raw, type=dict)
+            found[str(each["id"])] = each
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
+            raise BundleError(f"{path}: holds what is no STIX object") from error
+    return found
