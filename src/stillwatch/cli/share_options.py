@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from stillwatch.intel.leaving import Row
     from stillwatch.intel.marking import Marking
+    from stillwatch.intel.tip import Tip
 
 
 class _Label(click.ParamType["Marking"]):
@@ -131,3 +132,21 @@ def shared_key_in(path: Path) -> bytes:
     if not path.is_file():
         raise KeyFileError(f"{path}: there is no such file; the group's key comes from whoever founded the group")
     return load_or_make_key(path)
+
+
+def tips_told(paths: Iterable[Path], *, quiet: bool = False) -> tuple[Tip, ...]:
+    """Read the tips that a command was given, and say what of them cannot be used.
+
+    Raises:
+        BundleError: a file cannot be read.
+
+    """
+    from stillwatch.intel.tips import tips_in
+
+    found = tips_in(paths, datetime.now(UTC))
+    if not quiet:
+        for reason, number in found.passed_over.items():
+            say(f"tips: {number:,} passed over: {reason}")
+        disputed = sum(bool(tip.disputed_by) for tip in found.tips)
+        say(f"tips: {len(found.tips):,} received" + (f", {disputed:,} of them disputed" if disputed else ""))
+    return found.tips

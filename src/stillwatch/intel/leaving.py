@@ -15,6 +15,7 @@ from stillwatch.errors import ShareError
 from stillwatch.intel import extension
 from stillwatch.intel.marking import TLP_EXTENSION, Marking, definition
 from stillwatch.intel.shareable import LEAVE
+from stillwatch.intel.sightings import EXPLANATION
 from stillwatch.intel.stix import INDICATOR_SAYS, INFRASTRUCTURE_SAYS, SOUGHT, provider_id
 from stillwatch.intel.techniques import CASE, TECHNIQUES
 from stillwatch.verdicts.evidence import Family
@@ -160,6 +161,7 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
     },
     "sighting": {
         **_SEEN,
+        **_SURE,
         "count": Rule(_COUNT, _rounded),
         "sighting_of_ref": _REFS,
         "where_sighted_refs[]": _REFS,
@@ -172,7 +174,7 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
     },
     "opinion": {
         "opinion": Rule("what whoever approves asked for", _one_of("disagree")),
-        "explanation": Rule(_SAID, _one_of("Our own traffic does not bear this out.")),
+        "explanation": Rule(_SAID, _one_of(EXPLANATION)),
         "object_refs[]": _REFS,
     },
     extension.MARK: {
