@@ -256,6 +256,7 @@ def _campaign(finding: Finding, terms: Terms) -> Campaign:
     known = [each for each in finding.evidence if each.signal in BY_ID]
     scale = _scale(finding)
     leaving, staying = sorted_out(finding, terms.key)
+    sought = [each for each in finding.seeks if each in SOUGHT] or ["answers"]
     conduct, purpose = _sections(CONDUCT, known), _sections(PURPOSE, known)
     return Campaign(
         id=finding.id,
@@ -267,7 +268,7 @@ def _campaign(finding: Finding, terms: Terms) -> Campaign:
         scale=scale,
         conduct=conduct,
         purpose=purpose,
-        sought=[each for each in finding.seeks if each in SOUGHT] or ["answers"],
+        sought=sought,
         indicators=[
             Indicator(
                 each.family,
@@ -280,7 +281,7 @@ def _campaign(finding: Finding, terms: Terms) -> Campaign:
         ],
         techniques=[Technique(each.id, each.name) for each in techniques_for((e.signal, e.bits) for e in known)],
         confidence=_confidence(finding),
-        facts=_facts(scale, known, len(staying)),
+        facts=_facts(scale, known, len(staying), sought),
         inferences=[f"{each.title}: {each.inference}" for each in (*conduct, *purpose) if each.facts],
         against=_against(finding, known),
     )
@@ -334,13 +335,15 @@ def _confidence(finding: Finding) -> Confidence:
     )
 
 
-def _facts(scale: Scale, known: Sequence[Evidence], kept: int) -> list[str]:
+def _facts(scale: Scale, known: Sequence[Evidence], kept: int, sought: Sequence[str]) -> list[str]:
     """What was counted or measured, without what it means."""
     facts = [
         f"About {scale.accounts:,} accounts bear marks of the cohort and passed its tests one by one.",
         f"About {scale.exchanges:,} of their exchanges bear its marks, from {scale.first_day} to {scale.last_day}.",
         f"About {scale.input_tokens:,} tokens went in and {scale.output_tokens:,} came out.",
     ]
+    if list(sought) != ["answers"]:
+        facts.append(f"At least a quarter of its requests ask for each of: {', '.join(sought)}.")
     facts += [_sentence(_measured(each)) for each in sorted(known, key=lambda one: -one.bits) if each.bits >= SLIGHT]
     if kept:
         facts.append(f"{kept} of its marks stay with the provider, because they could tell of a person or a customer.")

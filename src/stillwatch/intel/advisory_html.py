@@ -52,6 +52,7 @@ th { text-align: left; font-size: .74rem; color: var(--soft); font-weight: 600; 
 th, td { padding: .35rem .7rem .35rem 0; vertical-align: top; }
 td { border-bottom: 1px solid var(--line); }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.name { white-space: nowrap; }
 code { font-size: .8rem; overflow-wrap: anywhere; background: none; }
 .hash { font-family: "JetBrains Mono", "DejaVu Sans Mono", "Liberation Mono", monospace; font-size: .76rem; }
 .sign { display: grid; grid-template-columns: 10.5rem 1fr; gap: 0 1rem; padding: .55rem 0; border-top: 1px solid var(--line); }
@@ -124,10 +125,10 @@ def _verdicts(report: Advisory) -> str:
 
 def _overview(report: Advisory) -> str:
     rows = (
-        f"<tr><td><code>{escape(each.id)}</code></td><td>{escape(', '.join(each.sought))}</td>"
+        f'<tr><td class="name">{escape(each.id)}</td><td>{escape(", ".join(each.sought))}</td>'
         f'<td class="number">{each.scale.accounts:,}</td><td class="number">{each.scale.exchanges:,}</td>'
         f'<td class="number">{_short(each.scale.output_tokens)}</td>'
-        f"<td>{escape(each.scale.first_day)} to {escape(each.scale.last_day)}</td><td>{escape(each.confidence.level)}</td></tr>"
+        f'<td class="name">{escape(each.scale.first_day)}<br>to {escape(each.scale.last_day)}</td><td>{escape(each.confidence.level)}</td></tr>'
         for each in report.campaigns
     )
     head = (
@@ -147,6 +148,7 @@ def _campaign(each: Campaign) -> str:
     )
     longest = max((point.bits for part in (*each.conduct, *each.purpose) for point in part.facts), default=1.0)
     techniques = (f"{escape(one.name)} (<code>{escape(one.id)}</code>)" for one in each.techniques)
+    shown: set[str] = set()
     parts = [
         f"<h2>Campaign <code style='font-size:inherit'>{escape(each.id)}</code></h2>",
         f'<p class="lead">{_FACT} {escape(each.summary)}</p>',
@@ -154,9 +156,9 @@ def _campaign(each: Campaign) -> str:
         "</div>",
         f"<p>{_INFERENCE} Sought: {escape(', '.join(each.sought))}.</p>",
         "<h3>Conduct</h3>",
-        *(_section(part, longest) for part in each.conduct),
+        *(_section(part, longest, shown) for part in each.conduct),
         "<h3>Purpose, as inferred</h3>",
-        *(_section(part, longest) for part in each.purpose),
+        *(_section(part, longest, shown) for part in each.purpose),
         "<h3>Confidence</h3>",
         f"<p>{_INFERENCE} <b>{escape(sure.level.capitalize())}</b> ({sure.score} of 100): {sure.bits:g} bits of evidence, "
         f"p = {sure.p_value:g}, q = {sure.q_value:g}. {escape(sure.says)}</p>",
@@ -171,20 +173,24 @@ def _campaign(each: Campaign) -> str:
     return f'<section class="campaign">{"".join(parts)}</section>'
 
 
-def _section(part: Section, longest: float) -> str:
+def _section(part: Section, longest: float, shown: set[str]) -> str:
+    """Give a heading with its signs; a sign that was shown before comes without its innocent reading."""
     if not part.facts:
         return f'<h4>{escape(part.title)}</h4><p class="none">{escape(part.inference)}</p>'
-    signs = "".join(_sign(point, longest) for point in part.facts)
+    signs = "".join(_sign(point, longest, again=point.signal in shown) for point in part.facts)
+    shown.update(point.signal for point in part.facts)
     return f"<h4>{escape(part.title)}</h4><p>{_INFERENCE}{escape(part.inference)}</p>{signs}"
 
 
-def _sign(point: Point, longest: float) -> str:
+def _sign(point: Point, longest: float, *, again: bool) -> str:
     width = max(1, round(100 * point.bits / max(longest, 0.1)))
+    innocent = (
+        '<p class="innocent"><span class="label counter">against</span>Innocent reading: '
+        f"{escape(point.innocent_reading)}.</p>"
+    )
     return (
         f'<div class="sign"><div class="bar">{escape(point.signal)}<i style="width:{width}%"></i>{point.bits:g} bits</div>'
-        f"<div><p>{_FACT}{_sentence(point.measured)}</p>"
-        f'<p class="innocent"><span class="label counter">against</span>Innocent reading: '
-        f"{escape(point.innocent_reading)}.</p></div></div>"
+        f"<div><p>{_FACT}{_sentence(point.measured)}</p>{'' if again else innocent}</div></div>"
     )
 
 

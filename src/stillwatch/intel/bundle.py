@@ -6,7 +6,7 @@ decoder allows, which is far deeper than STIX ever is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -23,9 +23,10 @@ BYTES_MOST: Final = 64 * 1024 * 1024
 OBJECTS_MOST: Final = 500_000
 
 
-class _Bundle(msgspec.Struct, tag_field="type", tag="bundle"):
+class _Bundle(msgspec.Struct):
     """The outermost object (STIX 2.1, section 8)."""
 
+    type: Literal["bundle"]
     objects: list[msgspec.Raw] = []  # noqa: RUF012  msgspec copies it
 
 

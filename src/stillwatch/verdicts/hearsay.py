@@ -141,13 +141,13 @@ def _told(words: Sequence[tuple[str, Word]], bits: float) -> Told:
     families = sorted({family for family, _ in words})
     said = [word for _, word in words]
     disputed = all(word.disputed for word in said)
-    says = f"knows {' and '.join(BY_NAME[family].says for family in families)} from a campaign"
+    says = f"knows from a campaign: {'; '.join(BY_NAME[family].says for family in families)}"
     return Told(
         source=", ".join(sorted({word.source for word in said})),
         via=said[0].via,
         tip=tuple(sorted({word.tip for word in said})),
         bits=bits,
-        says=f"{says}; others dispute it, so that it moves nothing" if disputed else says,
+        says=f"{says} (disputed, so that it moves nothing)" if disputed else says,
         marking=max((word.marking for word in said), key=_LABELS.index),
         disputed=any(word.disputed for word in said),
     )
