@@ -414,7 +414,7 @@ def test_what_many_others_bear_speaks_of_nobody() -> None:
 
 def test_sightings_tell_days_and_rounded_counts(log: Log) -> None:
     objects = sightings(findings(), received([handed(*export(findings(campaign(1)), TERMS).objects)]).tips, TERMS, now=NOW)
-    leaving.require_allowed(objects, TERMS)
+    leaving.held_to(objects, TERMS)
     seen = [each for each in objects if each["type"] == "sighting"]
     assert len(seen) == 3
     for each in seen:
@@ -442,7 +442,7 @@ def test_nothing_is_said_of_what_was_not_met_or_no_longer_holds() -> None:
 def test_a_dispute_is_an_opinion() -> None:
     tips = received([handed(indicator())]).tips
     objects = sightings(findings(), tips, TERMS, now=NOW, disputed=[tips[0].id])
-    leaving.require_allowed(objects, TERMS)
+    leaving.held_to(objects, TERMS)
     assert [each["opinion"] for each in objects if each["type"] == "opinion"] == ["disagree"]
     assert received([handed(indicator(), *objects)]).tips[0].disputed_by == ("Example Models",)
     with pytest.raises(ShareError, match="no tip was received"):

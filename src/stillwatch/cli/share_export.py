@@ -67,11 +67,9 @@ def export(
         dyes,
     )
     made = stix.export(findings_in(findings), terms)
-    leaving.require_allowed(made.objects, terms)
     before = bundle.exported_before(previous) if previous is not None else {}
     objects = versions.versioned(made.objects, before)
-    leaving.require_allowed(objects, terms)  # what is taken over from the last export is held to the same list
-    rows = leaving.table(objects)
+    rows = leaving.held_to(objects, terms)  # what is taken over from the last export, too
     if dry_run or output is None:
         from stillwatch.cli.output import console_on
         from stillwatch.intel.shown import print_leaving

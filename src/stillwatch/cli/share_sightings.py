@@ -50,8 +50,7 @@ def sightings(
     if not objects:
         say("no campaign here bears a mark that anybody gave a tip about; there is nothing to say")
         return
-    leaving.require_allowed(objects, terms)
-    rows = leaving.table(objects)
+    rows = leaving.held_to(objects, terms)
     if dry_run or output is None:
         from stillwatch.cli.output import console_on
         from stillwatch.intel.shown import print_leaving

@@ -1,6 +1,6 @@
 """What may leave: every field that an export may hold, why it may, and what its value must look like. Pure.
 
-The list is closed. `require_allowed` holds every object against it, field by field, before anything is written; a field
+The list is closed. `held_to` holds every object against it, field by field, before anything is written; a field
 that is not listed, or whose value is not of the form that is listed, stops the whole export. So nothing leaves because
 somebody forgot to take it out.
 """
@@ -8,7 +8,6 @@ somebody forgot to take it out.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stillwatch.errors import ShareError
@@ -16,13 +15,13 @@ from stillwatch.intel import extension
 from stillwatch.intel.marking import TLP_EXTENSION, Marking, definition
 from stillwatch.intel.shareable import LEAVE
 from stillwatch.intel.sightings import EXPLANATION
-from stillwatch.intel.stix import INDICATOR_SAYS, INFRASTRUCTURE_SAYS, SOUGHT, provider_id
+from stillwatch.intel.stix import INDICATOR_SAYS, INFRASTRUCTURE_SAYS, SOUGHT, provider_identity
 from stillwatch.intel.techniques import CASE, TECHNIQUES
 from stillwatch.verdicts.evidence import Family
 from stillwatch.verdicts.signals import BY_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from stillwatch.intel.stix import StixObject, Terms
 
@@ -194,60 +193,74 @@ _CONSTANT: Final = {
         *(one.attack_pattern(extension.FIXED, extension.AUTHOR_ID) for one in TECHNIQUES),
     )
 }
-_LISTED: Final = {kind: {**_COMMON, **rules} for kind, rules in _RULES.items()}
+_LISTED: Final = {kind: {**_COMMON, "type": Rule(_FIXED, _one_of(kind)), **rules} for kind, rules in _RULES.items()}
+_NO_RULES: Final[Mapping[str, Rule]] = {}
+_CONSTANT_RULE: Final = Rule(_FIXED, lambda _: True)
+_NAMED: Final = "who exports, as named by whoever approves"
+_IDENTITY: Final = {
+    **{
+        name: Rule(_FIXED, lambda _: True)
+        for name in ("type", "spec_version", "created", "modified", "identity_class", "sectors[]")
+    },
+    "id": Rule("made of that name", lambda _: True),
+    "name": Rule(_NAMED, lambda _: True),
+}  # the whole of it is compared with what the name makes
 
 
-def require_allowed(objects: Iterable[StixObject], terms: Terms) -> None:
-    """See that nothing but what is listed leaves.
+def held_to(objects: Iterable[StixObject], terms: Terms) -> list[Row]:
+    """See that nothing but what is listed leaves; give every field that does, how often, an example, and why it may.
 
     Raises:
         ShareError: something else would; the text names type and field, never the value.
 
     """
-    identity = provider_id(terms.provider)
+    identity = provider_identity(terms.provider)
+    kinds: dict[str, dict[str, _Seen]] = {}
     for each in objects:
-        if each["id"] == identity or _CONSTANT.get(each["id"]) == each:
-            continue
-        rules = _LISTED.get(each["type"], {})
-        for field, value in _fields(each, ""):
-            rule = rules.get(field)
-            if field != "type" and (rule is None or not rule.holds(value)):
-                raise ShareError(f"{each['type']}.{field}: may not leave as it is; nothing was exported")
-
-
-def table(objects: Iterable[StixObject]) -> list[Row]:
-    """Give every field that would leave, how often, an example, and why it may."""
-    seen: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], str] = {}
-    for each in objects:
-        constant = each["id"] in _CONSTANT
-        for field, value in [("(all of it)", each.get("name", each["id"]))] if constant else _fields(each, ""):
-            place = (each["type"], _short(field))
-            seen[place] += 1
-            examples.setdefault(place, str(value))
+        kind = each["type"]
+        seen = kinds.setdefault(kind, {})
+        if each["id"] in _CONSTANT and each == _CONSTANT[each["id"]]:
+            _count(seen, "(all of it)", each.get("name", each["id"]), _CONSTANT_RULE)
+        else:
+            rules = _IDENTITY if each == identity else _LISTED.get(kind, _NO_RULES)
+            for field, value in each.items():
+                _hold(seen, rules, kind, field, value)
     return [
-        Row(kind, field, number, examples[kind, field], _why(kind, field)) for (kind, field), number in seen.items()
+        Row(kind, _short(field), seen.number, seen.example, seen.rule.why)
+        for kind, fields in kinds.items()
+        for field, seen in fields.items()
     ]
 
 
-def _why(kind: str, field: str) -> str:
-    if field in {"type", "(all of it)"}:
-        return _FIXED
-    if kind == "identity":
-        return {"name": "who exports, as named by whoever approves", "id": "made of that name"}.get(field, _FIXED)
-    return _LISTED[kind][field.replace("extensions.stillwatch", _OWN)].why
+class _Seen:
+    """A field that was met: how often, with what for an example."""
+
+    __slots__ = ("example", "number", "rule")
+
+    def __init__(self, rule: Rule, example: str) -> None:
+        self.rule, self.example, self.number = rule, example, 0
+
+
+def _hold(seen: dict[str, _Seen], rules: Mapping[str, Rule], kind: str, field: str, value: object) -> None:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            _hold(seen, rules, kind, f"{field}.{name}", each)
+    elif isinstance(value, list):
+        for each in value:
+            _hold(seen, rules, kind, f"{field}[]", each)
+    else:
+        rule = rules.get(field)
+        if rule is None or not rule.holds(value):
+            raise ShareError(f"{kind}.{_short(field)}: may not leave as it is; nothing was exported")
+        _count(seen, field, value, rule)
+
+
+def _count(seen: dict[str, _Seen], field: str, value: object, rule: Rule) -> None:
+    known = seen.get(field)
+    if known is None:
+        known = seen[field] = _Seen(rule, str(value))
+    known.number += 1
 
 
 def _short(field: str) -> str:
     return field.replace(_OWN, "extensions.stillwatch").replace(TLP_EXTENSION, "tlp")
-
-
-def _fields(value: object, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, each in value.items():
-            yield from _fields(each, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _fields(each, f"{path}[]")
-    else:
-        yield path, value
