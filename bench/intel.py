@@ -91,7 +91,9 @@ def main() -> None:
     print(f"{indicators:,} indicators, {len(objects):,} objects, {len(data) / 2**20:.0f} MiB")
     print(f"made {made - begun:.2f} s, held against the list {held - made:.2f} s, written {written - held:.2f} s")
     whole = written - begun
-    print(f"whole export {whole:.2f} s (bound {BOUND:.0f} s); json.dumps of the same {plain:.2f} s: {whole / plain:.1f} times")
+    print(
+        f"whole export {whole:.2f} s (bound {BOUND:.0f} s); json.dumps of it {plain:.2f} s: {whole / plain:.1f} times"
+    )
 
     begun = time.perf_counter()
     some = objects[: min(len(objects), bundle.OBJECTS_MOST)]

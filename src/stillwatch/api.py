@@ -151,7 +151,7 @@ def scan(
         for text in read.report.notes:
             note(text)
     held = load_baseline(baseline) if isinstance(baseline, Path) else baseline
-    return _concluded(read, held, key, settings or ScanSettings(), progress, tips, shared_keys)
+    return _concluded(read, held, key, settings or ScanSettings(), progress, tips=tips, shared_keys=shared_keys)
 
 
 def examples(
@@ -314,6 +314,7 @@ def _judged(
     settings: ScanSettings,
     progress: Callable[[Progress], None] | None,
     exchanges: int,
+    *,
     hearsay: Hearsay | None = None,
 ) -> tuple[Judge, Judgement]:
     def step(stage: str, done: int, total: int) -> None:
@@ -335,12 +336,13 @@ def _concluded(
     key: bytes,
     settings: ScanSettings,
     progress: Callable[[Progress], None] | None,
+    *,
     tips: Sequence[Tip] = (),
     shared_keys: Sequence[bytes] = (),
 ) -> Findings:
     population, report = read.population, read.report
     hearsay = hearsay_of(tips, (key, *shared_keys), datetime.now(UTC)) if tips else None
-    judge, judgement = _judged(population, baseline, settings, progress, report.rows, hearsay)
+    judge, judgement = _judged(population, baseline, settings, progress, report.rows, hearsay=hearsay)
     absent = _absent(report, read.accounts)
     some = population.exchanges > 0
     return Findings(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +20,9 @@ from stillwatch.cli.share_options import (
 )
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+    from pathlib import Path
+
     from stillwatch.intel.marking import Marking
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -15,6 +14,7 @@ from stillwatch.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from stillwatch.intel.leaving import Row
     from stillwatch.intel.marking import Marking
@@ -57,12 +57,16 @@ MARKING: Final = click.option(
     metavar="LABEL",
     help="To whom it may be passed on: TLP:CLEAR, GREEN, AMBER, AMBER+STRICT, RED.",
 )
-PROVIDER: Final = click.option("--provider", metavar="NAME", help="As whom to share; without it, as nobody in particular.")
+PROVIDER: Final = click.option(
+    "--provider", metavar="NAME", help="As whom to share; without it, as nobody in particular."
+)
 SHARED_KEY: Final = click.option(
     "--shared-key", type=FILE, metavar="FILE", help="The group's key, under which marks leave; else the provider's own."
 )
 COMMITMENT: Final = _Commitment()
-DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Show all that would leave, and why it may; write nothing.")
+DRY_RUN: Final = click.option(
+    "--dry-run", is_flag=True, help="Show all that would leave, and why it may; write nothing."
+)
 APPROVER: Final = click.option("--approver", metavar="NAME", default="", help="Who approves that this leaves.")
 OUTPUT: Final = click.option("-o", "--output", type=FILE, metavar="FILE", help="Write it here, whole or not at all.")
 TIPS: Final = click.option(
@@ -111,9 +115,7 @@ def write_approved(
     from stillwatch.intel.approval import approved
     from stillwatch.report.output_file import write_whole
 
-    record = approved(
-        document, approver=approver, at=datetime.now(UTC), what=what, marking=marking.value, left=left
-    )
+    record = approved(document, approver=approver, at=datetime.now(UTC), what=what, marking=marking.value, left=left)
     write_whole(approval_of(output), record, private=True)
     write_whole(output, document)
     say(f"{what} written to {output}; approved by {approver.strip()}, see {approval_of(output)}")

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from stillwatch.cli.share_options import FINDINGS, SHARED_KEY, approvable, require_approval, shared_key_in, write_approved
+from stillwatch.cli.share_options import (
+    FINDINGS,
+    SHARED_KEY,
+    approvable,
+    require_approval,
+    shared_key_in,
+    write_approved,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stillwatch.intel.marking import Marking
 
 
 @click.command()
 @FINDINGS
-@click.option("--template", type=click.Choice(["advisory"]), default="advisory", show_default=True, help="How it is laid out.")
+@click.option(
+    "--template", type=click.Choice(["advisory"]), default="advisory", show_default=True, help="How it is laid out."
+)
 @click.option("--format", "form", type=click.Choice(["html", "json"]), help="Default: html, or what -o ends in.")
 @SHARED_KEY
 @approvable
@@ -36,7 +46,8 @@ def report(
     """Write a report on the campaigns of FINDINGS for an agency.
 
     It tells conduct, purpose, scale, indicators and confidence, keeps fact and inference apart, and says what speaks
-    against each campaign. The page loads nothing and prints on A4. --dry-run prints the same as JSON and writes nothing.
+    against each campaign. The page loads nothing and prints on A4. --dry-run prints the same as JSON,
+    and writes nothing.
     """
     require_approval(output, approver, dry_run=dry_run, read=(findings, shared_key))
 
@@ -49,9 +60,7 @@ def report(
     key = name_key(shared_key_in(shared_key)) if shared_key is not None else ""
     terms = stix.Terms(marking, provider or stix.UNNAMED, key)
     document = findings.read_bytes() if str(findings) != "-" else sys.stdin.buffer.read()
-    made = advisory.advisory(
-        from_either(document, path=str(findings)), terms, document=document, on=datetime.now(UTC)
-    )
+    made = advisory.advisory(from_either(document, path=str(findings)), terms, document=document, on=datetime.now(UTC))
     if dry_run or output is None:
         print_json(advisory.to_json(made))
         return

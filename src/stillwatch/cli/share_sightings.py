@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +12,8 @@ from stillwatch.cli.output import say
 from stillwatch.cli.share_options import FINDINGS, TIPS, approvable, require_approval, tips_told, write_approved
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stillwatch.intel.marking import Marking
 
 

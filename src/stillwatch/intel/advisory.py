@@ -89,14 +89,15 @@ _READINGS: Final[Mapping[str, str]] = {
 }
 _NOTHING: Final = "No signal of this kind stands out."
 METHOD: Final = (
-    "Cohorts of accounts that share marks are tested, never single accounts. Each signal asks one question of a cohort's "
-    "requests and answers in bits: the log2 of how much likelier the answer is for one operator than for ordinary cohorts "
-    "of the same provider. Bits are capped by family. A campaign needs evidence on what is asked and on how accounts act "
-    "as one, and is held against all cohorts tested, so that few findings in a hundred are false."
+    "Cohorts of accounts that share marks are tested, never single accounts. Each signal asks one question of a "
+    "cohort's requests and answers in bits: the log2 of how much likelier the answer is for one operator than for "
+    "ordinary cohorts of the same provider. Bits are capped by family. A campaign needs evidence on what is asked and "
+    "on how accounts act as one, and is held against all cohorts tested, so that few findings in a hundred are false."
 )
 LIMITS: Final = (
-    "The findings rest on a request log alone. They say that accounts act as one and gather answers; they do not say who "
-    "the operator is, nor what became of the answers. Purpose is inferred. An innocent reading is given for every sign."
+    "The findings rest on a request log alone. They say that accounts act as one and gather answers; they do not "
+    "say who the operator is, nor what became of the answers. Purpose is inferred. An innocent reading is given for "
+    "every sign."
 )
 
 
@@ -310,7 +311,9 @@ def _sections(headings: Mapping[str, tuple[str, ...]], known: Sequence[Evidence]
 
 
 def _point(evidence: Evidence) -> Point:
-    return Point(evidence.signal, rounding.bits(evidence.bits), _measured(evidence), BY_ID[evidence.signal].innocent_reading)
+    return Point(
+        evidence.signal, rounding.bits(evidence.bits), _measured(evidence), BY_ID[evidence.signal].innocent_reading
+    )
 
 
 def _measured(evidence: Evidence) -> str:
@@ -320,9 +323,7 @@ def _measured(evidence: Evidence) -> str:
 def _confidence(finding: Finding) -> Confidence:
     score = confidence_of(finding)
     strong = finding.bits >= 20.0 and finding.q_value <= 0.01
-    level: Literal["high", "moderate", "low"] = (
-        "high" if strong else "moderate" if finding.q_value <= 0.05 else "low"
-    )
+    level: Literal["high", "moderate", "low"] = "high" if strong else "moderate" if finding.q_value <= 0.05 else "low"
     false = rounding.chance(finding.q_value)
     return Confidence(
         level,
@@ -330,8 +331,8 @@ def _confidence(finding: Finding) -> Confidence:
         rounding.bits(finding.bits),
         rounding.chance(finding.p_value),
         false,
-        f"Of findings as strong as this, about {100 * false:.2g} in 100 would be false. Nobody is taken to be surer than "
-        f"{score} in 100 of what was inferred from a log.",
+        f"Of findings as strong as this, about {100 * false:.2g} in 100 would be false. Nobody is taken to be surer "
+        f"than {score} in 100 of what was inferred from a log.",
     )
 
 
@@ -384,5 +385,3 @@ def _sentence(text: str) -> str:
 
 def _day(time: datetime) -> str:
     return rounding.day(time).date().isoformat()
-
-

@@ -55,14 +55,17 @@ td { border-bottom: 1px solid var(--line); }
 .name { white-space: nowrap; }
 code { font-size: .8rem; overflow-wrap: anywhere; background: none; }
 .hash { font-family: "JetBrains Mono", "DejaVu Sans Mono", "Liberation Mono", monospace; font-size: .76rem; }
-.sign { display: grid; grid-template-columns: 10.5rem 1fr; gap: 0 1rem; padding: .55rem 0; border-top: 1px solid var(--line); }
+.sign { display: grid; grid-template-columns: 10.5rem 1fr; gap: 0 1rem; padding: .55rem 0;
+  border-top: 1px solid var(--line); }
 .sign .bar { font-size: .78rem; }
-.bar i { display: block; height: .42rem; background: var(--mark); border-radius: .1rem; margin: .15rem 0; min-width: 2px; }
+.bar i { display: block; height: .42rem; background: var(--mark); border-radius: .1rem; margin: .15rem 0;
+  min-width: 2px; }
 .sign p { margin: 0; }
 .sign .innocent { color: var(--against); font-size: .88rem; margin-top: .15rem; }
 .none { color: var(--soft); font-style: italic; }
 .columns { display: grid; grid-template-columns: 1fr 1fr; gap: 1.6rem; }
-.box { border: 1px solid var(--line); border-top: 4px solid var(--mark); padding: .3rem 1.1rem .8rem; border-radius: .2rem; }
+.box { border: 1px solid var(--line); border-top: 4px solid var(--mark); padding: .3rem 1.1rem .8rem;
+  border-radius: .2rem; }
 .box.guess { border-top-color: #c47a00; }
 .box.other { border-top-color: var(--against); background: #f6faf7; }
 ul { margin: .4rem 0 .6rem; padding-left: 1.1rem; }
@@ -71,7 +74,8 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .8rem
 @media (max-width: 44rem) { main { padding: 1.5rem; } .tiles, .columns { grid-template-columns: 1fr 1fr; }
   .columns, .sign { grid-template-columns: 1fr; } }
 @page { size: A4; margin: 18mm 16mm; }
-@media print { body { background: none; font-size: 10.5pt; } main { box-shadow: none; margin: 0; padding: 0; max-width: none; }
+@media print { body { background: none; font-size: 10.5pt; }
+  main { box-shadow: none; margin: 0; padding: 0; max-width: none; }
   h2, h3, h4 { break-after: avoid; } .sign, .tile, tr, .box li { break-inside: avoid; }
   .campaign + .campaign { break-before: page; }
   .label, .tlp, .bar i, .tile, .box { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
@@ -79,24 +83,30 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .8rem
 
 _FACT: Final = '<span class="label fact">fact</span>'
 _INFERENCE: Final = '<span class="label inference">inference</span>'
+_AGAINST: Final = '<span class="label counter">against</span>'
+_LEGEND: Final = (
+    f"<p>{_FACT} marks what was counted or measured; {_INFERENCE} marks what is concluded from it; {_AGAINST} marks "
+    "what speaks against it. Sums have two significant digits, times are whole days (UTC); the figures of signs stand "
+    "as measured.</p>"
+)
+_HEAD: Final = (
+    '<meta charset="utf-8">'
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    '<meta name="referrer" content="no-referrer">'
+)
 
 
 def to_html(report: Advisory) -> bytes:
     """Write a report as a page."""
     number = len(report.campaigns)
     title = f"Distillation of a model: {number} campaign{'' if number == 1 else 's'}"
-    looked = report.looked_at
     body = [
-        f'<div class="top"><span class="tlp" style="color:{_COLOURS[report.marking]}">{escape(report.marking)}</span>'
-        f'<span class="meta">Prepared on {escape(report.prepared_on)} by {escape(report.prepared_by)}</span></div>',
+        _top(report),
         f"<h1>{escape(title)}</h1>",
-        f'<p class="lead">In a log of about {looked.exchanges:,} exchanges of about {looked.accounts:,} accounts, from '
-        f"{escape(looked.first_day)} to {escape(looked.last_day)}, about {looked.cohorts_tested:,} cohorts of accounts were "
-        f"tested. {_verdicts(report)}</p>",
+        _looked_at(report),
         _overview(report),
-        f"<p>{_FACT} marks what was counted or measured; {_INFERENCE} marks what is concluded from it; "
-        '<span class="label counter">against</span> marks what speaks against it. Counts have two significant digits, '
-        "times are whole days (UTC).</p>",
+        _LEGEND,
         *(_campaign(each) for each in report.campaigns),
         "<h2>How it was found, and what it cannot say</h2>",
         f"<p>{escape(report.method)}</p><p>{escape(report.limits)}</p>",
@@ -104,23 +114,45 @@ def to_html(report: Advisory) -> bytes:
         "<h2>Hashes of the evidence</h2>",
         "<p>Whoever is shown the findings later can hold them against these (SHA-256).</p>",
         _hashes(report),
-        f'<footer class="meta">{escape(report.marking)} · form {escape(report.schema)} · marks are keyed hashes: they name '
-        "no person and no customer, and can be compared by whoever shares the key.</footer>",
+        _foot(report),
     ]
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
+        f'<!doctype html>\n<html lang="en"><head>{_HEAD}'
         f"<title>{escape(title)} ({escape(report.marking)})</title><style>{_STYLE}</style></head>\n<body><main>\n"
         + "\n".join(body)
         + "\n</main></body></html>\n"
     ).encode()
 
 
+def _top(report: Advisory) -> str:
+    return (
+        f'<div class="top"><span class="tlp" style="color:{_COLOURS[report.marking]}">{escape(report.marking)}</span>'
+        f'<span class="meta">Prepared on {escape(report.prepared_on)} by {escape(report.prepared_by)}</span></div>'
+    )
+
+
+def _looked_at(report: Advisory) -> str:
+    looked = report.looked_at
+    return (
+        f'<p class="lead">In a log of about {looked.exchanges:,} exchanges of about {looked.accounts:,} accounts, from '
+        f"{escape(looked.first_day)} to {escape(looked.last_day)}, about {looked.cohorts_tested:,} cohorts of accounts "
+        f"were tested. {_verdicts(report)}</p>"
+    )
+
+
+def _foot(report: Advisory) -> str:
+    return (
+        f'<footer class="meta">{escape(report.marking)} · form {escape(report.schema)} · marks are keyed hashes: they '
+        "name no person and no customer, and can be compared by whoever shares the key.</footer>"
+    )
+
+
 def _verdicts(report: Advisory) -> str:
     number = len(report.campaigns)
     found = "One is held to be a campaign" if number == 1 else f"{number} are held to be campaigns"
-    return f"{found}; {report.watched:,} more are watched and {report.cleared:,} were cleared, and are not reported here."
+    return (
+        f"{found}; {report.watched:,} more are watched and {report.cleared:,} were cleared, and are not reported here."
+    )
 
 
 def _overview(report: Advisory) -> str:
@@ -128,7 +160,8 @@ def _overview(report: Advisory) -> str:
         f'<tr><td class="name">{escape(each.id)}</td><td>{escape(", ".join(each.sought))}</td>'
         f'<td class="number">{each.scale.accounts:,}</td><td class="number">{each.scale.exchanges:,}</td>'
         f'<td class="number">{_short(each.scale.output_tokens)}</td>'
-        f'<td class="name">{escape(each.scale.first_day)}<br>to {escape(each.scale.last_day)}</td><td>{escape(each.confidence.level)}</td></tr>'
+        f'<td class="name">{escape(each.scale.first_day)}<br>to {escape(each.scale.last_day)}</td>'
+        f"<td>{escape(each.confidence.level)}</td></tr>"
         for each in report.campaigns
     )
     head = (
@@ -139,7 +172,7 @@ def _overview(report: Advisory) -> str:
 
 
 def _campaign(each: Campaign) -> str:
-    scale, sure = each.scale, each.confidence
+    scale = each.scale
     tiles = (
         (f"{scale.accounts:,}", "accounts"),
         (f"{scale.exchanges:,}", "exchanges"),
@@ -152,7 +185,8 @@ def _campaign(each: Campaign) -> str:
     parts = [
         f"<h2>Campaign <code style='font-size:inherit'>{escape(each.id)}</code></h2>",
         f'<p class="lead">{_FACT} {escape(each.summary)}</p>',
-        '<div class="tiles">' + "".join(f'<div class="tile"><b>{big}</b><span>{small}</span></div>' for big, small in tiles),
+        '<div class="tiles">'
+        + "".join(f'<div class="tile"><b>{big}</b><span>{small}</span></div>' for big, small in tiles),
         "</div>",
         f"<p>{_INFERENCE} Sought: {escape(', '.join(each.sought))}.</p>",
         "<h3>Conduct</h3>",
@@ -160,8 +194,7 @@ def _campaign(each: Campaign) -> str:
         "<h3>Purpose, as inferred</h3>",
         *(_section(part, longest, shown) for part in each.purpose),
         "<h3>Confidence</h3>",
-        f"<p>{_INFERENCE} <b>{escape(sure.level.capitalize())}</b> ({sure.score} of 100): {sure.bits:g} bits of evidence, "
-        f"p = {sure.p_value:g}, q = {sure.q_value:g}. {escape(sure.says)}</p>",
+        _sure(each),
         '<h3>Fact and inference</h3><div class="columns">',
         f'<div class="box"><h4>What was counted</h4>{_list(each.facts)}</div>',
         f'<div class="box guess"><h4>What is concluded</h4>{_list(each.inferences)}</div></div>',
@@ -171,6 +204,14 @@ def _campaign(each: Campaign) -> str:
         f"<p>{_INFERENCE} Techniques of MITRE ATLAS: {', '.join(techniques)}.</p>",
     ]
     return f'<section class="campaign">{"".join(parts)}</section>'
+
+
+def _sure(each: Campaign) -> str:
+    sure = each.confidence
+    return (
+        f"<p>{_INFERENCE} <b>{escape(sure.level.capitalize())}</b> ({sure.score} of 100): {sure.bits:g} bits of "
+        f"evidence, p = {sure.p_value:g}, q = {sure.q_value:g}. {escape(sure.says)}</p>"
+    )
 
 
 def _section(part: Section, longest: float, shown: set[str]) -> str:
@@ -184,12 +225,10 @@ def _section(part: Section, longest: float, shown: set[str]) -> str:
 
 def _sign(point: Point, longest: float, *, again: bool) -> str:
     width = max(1, round(100 * point.bits / max(longest, 0.1)))
-    innocent = (
-        '<p class="innocent"><span class="label counter">against</span>Innocent reading: '
-        f"{escape(point.innocent_reading)}.</p>"
-    )
+    innocent = f'<p class="innocent">{_AGAINST}Innocent reading: {escape(point.innocent_reading)}.</p>'
     return (
-        f'<div class="sign"><div class="bar">{escape(point.signal)}<i style="width:{width}%"></i>{point.bits:g} bits</div>'
+        f'<div class="sign"><div class="bar">{escape(point.signal)}<i style="width:{width}%"></i>'
+        f"{point.bits:g} bits</div>"
         f"<div><p>{_FACT}{_sentence(point.measured)}</p>{'' if again else innocent}</div></div>"
     )
 
@@ -198,12 +237,13 @@ def _indicators(each: Campaign) -> str:
     if not each.indicators:
         return '<p class="none">No mark of this campaign may leave.</p>'
     rows = (
-        f'<tr><td>{escape(one.says)}</td><td class="hash">{escape(one.mark)}</td><td class="number">{one.accounts:,}</td>'
-        f'<td class="number">{one.exchanges:,}</td></tr>'
+        f'<tr><td>{escape(one.says)}</td><td class="hash">{escape(one.mark)}</td>'
+        f'<td class="number">{one.accounts:,}</td><td class="number">{one.exchanges:,}</td></tr>'
         for one in each.indicators
     )
     head = (
-        "<tr><th>what is shared</th><th>mark (keyed hash)</th><th class=number>accounts</th><th class=number>exchanges</th></tr>"
+        "<tr><th>what is shared</th><th>mark (keyed hash)</th><th class=number>accounts</th>"
+        "<th class=number>exchanges</th></tr>"
     )
     return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
 
@@ -215,7 +255,10 @@ def _not_seen(report: Advisory) -> str:
 
 
 def _hashes(report: Advisory) -> str:
-    rows = [("the findings file", report.findings_sha256), *((f"finding {each.id}", each.sha256) for each in report.campaigns)]
+    rows = [
+        ("the findings file", report.findings_sha256),
+        *((f"finding {each.id}", each.sha256) for each in report.campaigns),
+    ]
     cells = (f'<tr><td>{escape(name)}</td><td class="hash">{escape(digest)}</td></tr>' for name, digest in rows)
     return f"<table><tbody>{''.join(cells)}</tbody></table>"
 

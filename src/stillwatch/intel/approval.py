@@ -1,7 +1,7 @@
 """Who let an export leave, and what it was: a record kept beside the bundle, in the house. Pure; touches nothing.
 
-The approver's name is not in the bundle: it is nobody's business outside. The record holds the SHA-256 of the bundle, so
-that it can be shown later what was approved.
+The approver's name is not in the bundle: it is nobody's business outside. The record holds the SHA-256 of the bundle,
+so that it can be shown later what was approved.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Approval(msgspec.Struct):
     left: list[WireRow]
 
 
-def approved(document: bytes, *, approver: str, at: datetime, what: str, marking: str, left: Iterable[Row] = ()) -> bytes:
+def approved(
+    document: bytes, *, approver: str, at: datetime, what: str, marking: str, left: Iterable[Row] = ()
+) -> bytes:
     """Give the record as JSON.
 
     Args:

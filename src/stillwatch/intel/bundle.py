@@ -27,7 +27,7 @@ class _Bundle(msgspec.Struct):
     """The outermost object (STIX 2.1, section 8)."""
 
     type: Literal["bundle"]
-    objects: list[msgspec.Raw] = []  # noqa: RUF012  msgspec copies it
+    objects: list[msgspec.Raw] = []
 
 
 def to_json(objects: Sequence[StixObject]) -> bytes:

@@ -104,19 +104,21 @@ _RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "description": Rule(
             _SAID,
             _text(
-                r"About \d{1,9} accounts that act as one dealt a queue of prompts among them and gathered the answers of a "
-                r"model, in about \d{1,9} exchanges\. Found by statistics over a request log; counts are rounded\."
+                r"About \d{1,9} accounts that act as one dealt a queue of prompts among them and gathered the answers "
+                r"of a model, in about \d{1,9} exchanges\. Found by statistics over a request log; counts are rounded\."
             ),
         ),
         "objective": Rule(
-            "kinds of capability, out of a list of ours", _text(f"To gather answers: (?:{_SOUGHT})(?:, (?:{_SOUGHT}))*\\.")
+            "kinds of capability, out of a list of ours",
+            _text(f"To gather answers: (?:{_SOUGHT})(?:, (?:{_SOUGHT}))*\\."),
         ),
         **{f"external_references[].{name}": Rule(_FIXED, _one_of(value)) for name, value in CASE.items()},
         f"{_OWN}.bits": Rule(_FIGURE, _number(100)),
         f"{_OWN}.p_value": Rule(_FIGURE, _number(1)),
         f"{_OWN}.q_value": Rule(_FIGURE, _number(1)),
         **{
-            f"{_OWN}.{name}": Rule(_COUNT, _rounded) for name in ("accounts", "exchanges", "input_tokens", "output_tokens")
+            f"{_OWN}.{name}": Rule(_COUNT, _rounded)
+            for name in ("accounts", "exchanges", "input_tokens", "output_tokens")
         },
         f"{_OWN}.evidence[].signal": Rule("name of a method of ours", _one_of(*BY_ID)),
         f"{_OWN}.evidence[].family": Rule("name of a method of ours", _one_of(*(each.value for each in Family))),
@@ -224,7 +226,11 @@ def held_to(objects: Iterable[StixObject], terms: Terms) -> list[Row]:
         else:
             rules = _IDENTITY if each == identity else _LISTED.get(kind, _NO_RULES)
             for field, value in each.items():
-                _hold(seen, rules, kind, field, value)
+                rule, known = rules.get(field), seen.get(field)
+                if known is not None and rule is known.rule and rule.holds(value):
+                    known.number += 1  # the usual way, without a call
+                else:
+                    _hold(seen, rules, kind, field, value)
     return [
         Row(kind, _short(field), seen.number, seen.example, seen.rule.why)
         for kind, fields in kinds.items()

@@ -64,7 +64,7 @@ class _Indicator(_Version):
     valid_from: Time | None = None
     valid_until: Time | None = None
     confidence: Annotated[int, Meta(ge=0, le=100)] | None = None
-    object_marking_refs: list[str] = []  # noqa: RUF012  msgspec copies it
+    object_marking_refs: list[str] = []
 
 
 class _Relationship(_Version):
@@ -75,7 +75,7 @@ class _Relationship(_Version):
 
 class _Opinion(_Version):
     opinion: str = ""
-    object_refs: list[str] = []  # noqa: RUF012  msgspec copies it
+    object_refs: list[str] = []
 
 
 _READ: Final[Mapping[str, type[_Version]]] = {
@@ -205,7 +205,9 @@ class _Reading:
             expires=until,
             received_at=handed.received_at,
             about=about,
-            disputed_by=tuple(sorted(self._name(who) for who in self._dissent[each.id] | self._dissent[about or each.id])),
+            disputed_by=tuple(
+                sorted(self._name(who) for who in self._dissent[each.id] | self._dissent[about or each.id])
+            ),
         )
 
     def _name(self, who: str | None) -> str:

@@ -37,7 +37,9 @@ def print_leaving(rows: Sequence[Row], kept: Sequence[Kept], title: str, console
     show(console, indented(Text("Nothing was written. A person approves what leaves: --approver NAME", style="dim")))
     for kind, fields in groupby(sorted(rows, key=lambda row: row.kind), key=lambda row: row.kind):
         show(console, Text())
-        table = Table(title=Text(kind, style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table = Table(
+            title=Text(kind, style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False
+        )
         table.add_column("field", overflow="fold", ratio=3)
         table.add_column("times", justify="right", no_wrap=True)
         table.add_column("for example", overflow="fold", ratio=4)

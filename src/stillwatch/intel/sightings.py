@@ -82,9 +82,7 @@ def _sighting(tip: Tip, ours: Sequence[Finding], terms: Terms, now: datetime) ->
 
 
 def _opinion(ref: str, about: Sequence[Tip], terms: Terms, now: datetime) -> StixObject:
-    return _object(
-        "opinion", ref, about, terms, now, explanation=EXPLANATION, opinion="disagree", object_refs=[ref]
-    )
+    return _object("opinion", ref, about, terms, now, explanation=EXPLANATION, opinion="disagree", object_refs=[ref])
 
 
 def _object(kind: str, ref: str, about: Sequence[Tip], terms: Terms, now: datetime, **values: object) -> StixObject:

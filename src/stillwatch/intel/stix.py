@@ -184,7 +184,9 @@ class _Campaign:
 
     def objects(self) -> Iterator[StixObject]:
         """Yield them."""
-        marks = [mark_observable(each.family, each.name, self._terms.key, self._terms.marking) for each in self._leaving]
+        marks = [
+            mark_observable(each.family, each.name, self._terms.key, self._terms.marking) for each in self._leaving
+        ]
         yield from marks
         seen = [each["id"] for each in marks]
         everything = [self.id]
@@ -255,7 +257,8 @@ class _Campaign:
     def _lists(self) -> StixObject:
         """Lists of the campaign's figures; STIX allows none that is empty."""
         evidence = [
-            {"signal": name, "family": family.value, "bits": rounding.bits(bits)} for name, family, bits in self._signals
+            {"signal": name, "family": family.value, "bits": rounding.bits(bits)}
+            for name, family, bits in self._signals
         ]
         lists = {"evidence": evidence, "dye_commitments": list(self._terms.dye_commitments)}
         return {name: each for name, each in lists.items() if each}

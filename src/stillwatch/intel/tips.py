@@ -32,11 +32,11 @@ def tips_in(paths: Iterable[Path], now: datetime) -> Received:
         BundleError: one of them cannot be read.
 
     """
-    handed = []
-    for path in paths:
-        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-        for file in files:
-            handed.append(Handed(str(path), objects_in(read(file), where=str(file)), _made(file, now)))
+    handed = [
+        Handed(str(path), objects_in(read(file), where=str(file)), _made(file, now))
+        for path in paths
+        for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])
+    ]
     return received(sorted(handed, key=lambda each: each.received_at))
 
 

@@ -1,7 +1,8 @@
 """Whether a sentence of a finding is one of ours: every word of it is in our signals' own texts. Pure; touches nothing.
 
-Findings are read from files, and whoever writes a file can write anything into a sentence. A sentence goes into a report
-only if it has been put together of our signals' words and of numbers; else the signal's question takes its place.
+Findings are read from files, and whoever writes a file can write anything into a sentence. A sentence goes into
+a report only if it has been put together of our signals' words and of numbers; else the signal's question
+takes its place.
 """
 
 from __future__ import annotations

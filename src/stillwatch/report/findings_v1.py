@@ -100,7 +100,7 @@ class WireMark(Struct):
     exchanges: Count
     shared: Annotated[
         dict[str, str] | UnsetType,
-        Meta(description="its names under keys that providers share, by the key's id; absent unless they were asked for"),
+        Meta(description="its names under keys that providers share, by the key's id; absent unless asked for"),
     ] = UNSET
 
 

@@ -141,8 +141,9 @@ def told_by(finding: Finding) -> list[tuple[str, RenderableType]]:
         (
             "Told" if place == 0 else "",
             Text(
-                f"by {printable(each.source)} ({printable(each.via)}, {printable(each.marking)}): {printable(each.says)}. "
-                f"It is no evidence, and lowered what a campaign needs by {plain(each.bits)} bits."
+                f"by {printable(each.source)} ({printable(each.via)}, {printable(each.marking)}): "
+                f"{printable(each.says)}. It is no evidence, and lowered what a campaign needs by "
+                f"{plain(each.bits)} bits."
             ),
         )
         for place, each in enumerate(finding.told)

@@ -2,8 +2,8 @@
 
 Nobody's word is evidence. It lowers what a cohort's own evidence must come to, by so many bits as the word weighs, and
 moves it up in the order in which cohorts are looked at. What is asked on each side, content and coordination, stays as
-it is; so does the least that a cohort needs to be watched. One source can move `PER_SOURCE` bits, all together `IN_ALL`:
-that much is gained or lost by who lies, and no more.
+it is; so does the least that a cohort needs to be watched. One source can move `PER_SOURCE` bits, all together
+`IN_ALL`: that much is gained or lost by who lies, and no more.
 
 For the rate of false discoveries, cohorts that are spoken of get more weight and all others a little less, with a mean
 of 1, which holds the rate whatever is said (Genovese, Roeder and Wasserman, "False discovery control with p-value
@@ -74,9 +74,7 @@ class Hearsay:
             [_bounded(self._of(family, int(mark)))[1] for family, mark in zip(families, marks, strict=True)], np.float64
         )
 
-    def about(
-        self, population: Population, members: NDArray[np.int32], rows: NDArray[np.int64]
-    ) -> tuple[Told, ...]:
+    def about(self, population: Population, members: NDArray[np.int32], rows: NDArray[np.int64]) -> tuple[Told, ...]:
         """Give what is said about a cohort, strongest first.
 
         Args:
