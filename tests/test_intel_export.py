@@ -27,7 +27,7 @@ from stillwatch.intel.techniques import TECHNIQUES
 from stillwatch.intel.versions import versioned
 from stillwatch.marks.families import BY_NAME
 from stillwatch.report.findings_v1 import to_json
-from stillwatch.verdicts.evidence import Family, Findings, Verdict
+from stillwatch.verdicts.evidence import Family, Findings, Told, Verdict
 from stillwatch.verdicts.signals import BY_ID
 
 if TYPE_CHECKING:
@@ -213,6 +213,17 @@ def test_the_gate_stops_what_is_not_listed() -> None:
         assert "acct-7" not in str(raised.value)
 
 
+def test_a_last_export_with_a_secret_in_its_times_is_not_taken_over() -> None:
+    before = {each["id"]: {**each, "created": "acct-7", "modified": "acct-7"} for each in objects_of(OURS)}
+    with pytest.raises(ShareError) as raised:
+        leaving.held_to(versioned(export(OURS, GROUPED).objects, before), GROUPED)
+    assert "acct-7" not in str(raised.value)
+    changed = findings(replace(campaign(1), exchanges=5))
+    with pytest.raises(BundleError) as broken:
+        versioned(export(changed, GROUPED).objects, before)
+    assert "acct-7" not in str(broken.value)
+
+
 SECRETS = (
     "acct-oakridge-7", "person@customer.example", "203.0.113.77", "2001:db8::77", "4111111111111111",
     "Write the quarterly figures of Oakridge", "<script>alert(1)</script>", "GB82WEST12345698765432",
@@ -250,7 +261,10 @@ def planted(value: Any, secret: str, number: int, keep: frozenset[str]) -> Any: 
 )
 def test_whatever_stands_in_findings_no_secret_leaves(secret: str, number: int, keep: set[str]) -> None:
     always = frozenset({"verdict", "scan", *keep})
-    hostile = replace(OURS, campaigns=planted(OURS.campaigns, secret, number, always))
+    told = (Told(secret, secret, (secret,), 2.0, secret, secret),)
+    hostile = replace(
+        OURS, campaigns=planted(tuple(replace(each, told=told) for each in OURS.campaigns), secret, number, always)
+    )
     for terms in (GROUPED, Terms()):
         try:
             objects = export(hostile, terms).objects

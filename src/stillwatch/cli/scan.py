@@ -13,7 +13,7 @@ from stillwatch.cli.output import form_of, print_report, require_writable, say, 
 from stillwatch.cli.progress import progress_shown
 from stillwatch.cli.share_options import shared_key_in, tips_told
 from stillwatch.cli.with_examples import WITH_EXAMPLES, TakesExamples
-from stillwatch.errors import StillwatchError
+from stillwatch.errors import StillwatchError, UsageError
 
 if TYPE_CHECKING:
     from stillwatch.exchanges.source import LogSource
@@ -82,6 +82,8 @@ def scan(
     require_writable(source.rejects, read=(*read, output))
     key = key_in(key_file)
     group = [shared_key_in(path) for path in shared_keys]
+    if key in group:
+        raise UsageError("the key to share is the provider's own; whoever has it can try guesses against every mark")
     told = tips_told(tips, quiet=quiet) if tips else ()
 
     from stillwatch import api

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BYTES_MOST: Final = 64 * 1024 * 1024
 OBJECTS_MOST: Final = 500_000
+_OWN_MOST: Final = 8 * 1024**3  # of an export of ours; a hundred thousand indicators come to 300 MiB
 
 
 class _Bundle(msgspec.Struct):
@@ -38,18 +39,19 @@ def to_json(objects: Sequence[StixObject]) -> bytes:
     return head.encode() + lines + b"\n]}\n" if objects else head.rstrip("\n").encode() + b"]}\n"
 
 
-def objects_in(data: bytes, *, where: str) -> list[msgspec.Raw]:
+def objects_in(data: bytes, *, where: str, bounded: bool = True) -> list[msgspec.Raw]:
     """Give the objects of a bundle, each as the JSON that it was written in.
 
     Args:
         data: the bundle.
         where: which file, for messages.
+        bounded: whether it may be too large; what we wrote ourselves may not.
 
     Raises:
         BundleError: it is too large, no JSON or no bundle.
 
     """
-    if len(data) > BYTES_MOST:
+    if bounded and len(data) > BYTES_MOST:
         raise BundleError(f"{where}: larger than {BYTES_MOST // 2**20} MiB; nobody shares that much at once")
     try:
         objects = msgspec.json.decode(data, type=_Bundle).objects
@@ -59,12 +61,12 @@ def objects_in(data: bytes, *, where: str) -> list[msgspec.Raw]:
         raise BundleError(f"{where}: no JSON: {error}") from error
     except RecursionError as error:
         raise BundleError(f"{where}: nested too deeply for STIX") from error
-    if len(objects) > OBJECTS_MOST:
+    if bounded and len(objects) > OBJECTS_MOST:
         raise BundleError(f"{where}: holds more than {OBJECTS_MOST:,} objects")
     return objects
 
 
-def read(path: Path) -> bytes:
+def read(path: Path, *, most: int = BYTES_MOST) -> bytes:
     """Read a file that is not too large to be a bundle.
 
     Raises:
@@ -73,11 +75,11 @@ def read(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(BYTES_MOST + 1)
+            data = file.read(most + 1)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
-    if len(data) > BYTES_MOST:
-        raise BundleError(f"{path}: larger than {BYTES_MOST // 2**20} MiB; nobody shares that much at once")
+    if len(data) > most:
+        raise BundleError(f"{path}: larger than {most // 2**20} MiB; nobody shares that much at once")
     return data
 
 
@@ -89,7 +91,7 @@ def exported_before(path: Path) -> dict[str, StixObject]:
 
     """
     found: dict[str, StixObject] = {}
-    for raw in objects_in(read(path), where=str(path)):
+    for raw in objects_in(read(path, most=_OWN_MOST), where=str(path), bounded=False):
         try:
             each = msgspec.json.decode(raw, type=dict)
             found[str(each["id"])] = each
