@@ -386,6 +386,27 @@ def test_a_word_turns_what_is_nearly_a_campaign_into_one(log: Log) -> None:
     assert accused(told)
 
 
+def test_no_number_of_sources_moves_more_than_all_may(log: Log) -> None:
+    from stillwatch.verdicts.judge import ScanSettings  # noqa: PLC0415
+
+    objects = [each for each in export(log.shared, TERMS).objects if each["type"] == "indicator"]
+    chorus = lasting(
+        *(
+            handed(
+                *({**each, "id": f"indicator--{who:08x}{each['id'][19:]}"} for each in objects), via=f"{who}", at=EVER
+            )
+            for who in range(20)
+        )
+    )
+    assert len(chorus) == 20 * len(objects)
+    strongest = max(each.bits for each in log.alone.campaigns if each.verdict is Verdict.CAMPAIGN)
+    out_of_reach = ScanSettings(total=strongest + IN_ALL + 0.5)
+    assert accused(log.scan(settings=out_of_reach, shared_keys=[GROUP], tips=chorus)) == []
+    told = log.scan(shared_keys=[GROUP], tips=chorus).campaigns[0].told
+    assert sum(each.bits for each in told) == pytest.approx(IN_ALL)
+    assert len(told) == 20  # and who says what is seen
+
+
 class Population:
     """As much of a log as hearsay looks at: one exchange an account, all with one client, some with one opening."""
 
