@@ -48,6 +48,7 @@ def test_help_names_every_command() -> None:
         "decide",
         "decisions",
         "ledger",
+        "share",
         "baseline",
         "policy",
         "replay",

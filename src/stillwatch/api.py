@@ -34,6 +34,7 @@ from stillwatch.exchanges.accounts import read_accounts
 from stillwatch.exchanges.read import LogReader, ReadReport, conform
 from stillwatch.exchanges.schema import ACCOUNT
 from stillwatch.exchanges.source import LogSource
+from stillwatch.intel.tips import hearsay_of
 from stillwatch.marks.digest import NEEDED
 from stillwatch.marks.families import FAMILIES
 from stillwatch.report.baseline_v1 import load_baseline, save_baseline
@@ -47,6 +48,7 @@ from stillwatch.simulate.write import write_traffic
 from stillwatch.verdicts.baseline import FAMILY_CAP, FAMILY_FLOOR, Baseline
 from stillwatch.verdicts.conclude import Conclusion
 from stillwatch.verdicts.evidence import Finding, Findings, Rejected, Scan
+from stillwatch.verdicts.hearsay import IN_ALL, PER_SOURCE
 from stillwatch.verdicts.judge import Judge, Judgement, ScanSettings
 from stillwatch.verdicts.signals import SIGNALS
 
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
     from stillwatch.decisions.events import Event
     from stillwatch.decisions.facts import KnownFacts
     from stillwatch.guard.networks import NetworkKind
+    from stillwatch.intel.tip import Tip
+    from stillwatch.verdicts.hearsay import Hearsay
 
 __all__ = [
     "Baseline",
@@ -137,6 +141,8 @@ def scan(
     progress: Callable[[Progress], None] | None = None,
     note: Callable[[str], None] | None = None,
     settings: ScanSettings | None = None,
+    tips: Sequence[Tip] = (),
+    shared_keys: Sequence[bytes] = (),
 ) -> Findings:
     """Scan request logs.
 
@@ -150,6 +156,8 @@ def scan(
         note: called once the logs are read, for each thing worth knowing about them: files passed over, rows that
             came twice, times in the future.
         settings: bounds of the verdict.
+        tips: what others say about marks; moves the odds that cohorts start from, within bounds, and is no evidence.
+        shared_keys: keys that groups of providers share; marks are named under these too.
 
     Raises:
         StillwatchError: see `errors.py`; `LogError` and `DialectError` for logs, `BaselineError`, `OutputError`.
@@ -159,7 +167,7 @@ def scan(
         for text in read.report.notes:
             note(text)
     held = load_baseline(baseline) if isinstance(baseline, Path) else baseline
-    return _concluded(read, held, key, settings or ScanSettings(), progress)
+    return _concluded(read, held, key, settings or ScanSettings(), progress, tips=tips, shared_keys=shared_keys)
 
 
 def examples(
@@ -428,6 +436,8 @@ def _judged(
     settings: ScanSettings,
     progress: Callable[[Progress], None] | None,
     exchanges: int,
+    *,
+    hearsay: Hearsay | None = None,
 ) -> tuple[Judge, Judgement]:
     def step(stage: str, done: int, total: int) -> None:
         if progress is not None:
@@ -436,7 +446,7 @@ def _judged(
     surveyor = Surveyor(population)
     survey = surveyor.survey(lambda done: step("gathering", done, _FAMILIES_SURVEYED))
     step("judging", 0, 1)
-    judge = Judge(surveyor, survey, settings=settings, baseline=baseline)
+    judge = Judge(surveyor, survey, settings=settings, baseline=baseline, hearsay=hearsay)
     judgement = judge.judge()
     step("judging", 1, 1)
     return judge, judgement
@@ -448,9 +458,13 @@ def _concluded(
     key: bytes,
     settings: ScanSettings,
     progress: Callable[[Progress], None] | None,
+    *,
+    tips: Sequence[Tip] = (),
+    shared_keys: Sequence[bytes] = (),
 ) -> Findings:
     population, report = read.population, read.report
-    judge, judgement = _judged(population, baseline, settings, progress, report.rows)
+    hearsay = hearsay_of(tips, (key, *shared_keys), datetime.now(UTC)) if tips else None
+    judge, judgement = _judged(population, baseline, settings, progress, report.rows, hearsay=hearsay)
     absent = _absent(report, read.accounts)
     some = population.exchanges > 0
     return Findings(
@@ -470,9 +484,10 @@ def _concluded(
                 "without": ",".join(sorted(settings.without)),
                 **{f"cap_{family.value}": cap for family, cap in FAMILY_CAP.items()},
                 **{f"floor_{family.value}": floor for family, floor in FAMILY_FLOOR.items()},
+                **({"tips": len(tips), "tips_source": PER_SOURCE, "tips_all": IN_ALL} if tips else {}),
             },
         ),
-        Conclusion(judge, judgement, key).findings(),
+        Conclusion(judge, judgement, key, shared_keys).findings(),
     )
 
 

@@ -10,6 +10,7 @@
     |  |- FactsError         facts to try a policy on that have no such name or are of the wrong kind
     |  |- UnknownNameError   no campaign or account of that name in the findings, or decision in the ledger
     |  |- LadderError        the ladder does not allow the decision, or the decision no longer stands
+    |  |- ShareError         findings that cannot be shared as asked, or not at all
     |  `- NoExamplesError    no example prompts to show: other logs, another key, or logs without prompts
     |- InputError            what was given cannot be read (exit code 3)
     |  |- LogError           a log file: carries path, line and field where known
@@ -21,6 +22,7 @@
     |  |- StateError       what guards share cannot be reached, or does not do what it is asked for
     |  |- NetworksError      a database or list of networks cannot be read: carries path and line where known
     |  |- RequestError       a request to a model's API cannot be read: carries the parameter where it is one
+    |  |- BundleError        a bundle of STIX objects that cannot be read
     |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
     |  |  `- NoLedgerError   there is none yet
     |  |- ChainError         a ledger whose audit trail is not what it was
@@ -119,6 +121,10 @@ class NoExamplesError(UsageError):
     """There are no example prompts to show; the text says what is missing."""
 
 
+class ShareError(UsageError):
+    """Findings cannot be shared as asked, or hold something that must not leave; the text never shows what."""
+
+
 class InputError(StillwatchError):
     """What was given cannot be read."""
 
@@ -196,6 +202,10 @@ class RequestError(InputError):
     def __init__(self, reason: str, *, parameter: str | None = None) -> None:
         self.reason, self.parameter = reason, parameter
         super().__init__(f"{parameter}: {reason}" if parameter else reason)
+
+
+class BundleError(InputError):
+    """A bundle of STIX objects cannot be read: too large, no JSON, no bundle; names the file."""
 
 
 class LedgerError(InputError):

@@ -21,6 +21,7 @@ from stillwatch.cli.output import say
 from stillwatch.cli.policy import policy
 from stillwatch.cli.replay import replay
 from stillwatch.cli.scan import scan
+from stillwatch.cli.share import share
 from stillwatch.cli.simulate import simulate
 from stillwatch.cli.stopped import Stopped
 from stillwatch.cli.version import version
@@ -93,7 +94,7 @@ def commands() -> None:
 
 
 for _command in (
-    *(scan, explain, decide, decisions, ledger, guard, policy, replay),
+    *(scan, explain, decide, decisions, ledger, guard, policy, replay, share),
     *(baseline, simulate, demo, version),
 ):
     commands.add_command(_command)

@@ -11,8 +11,9 @@ from stillwatch.cli.key import key_in
 from stillwatch.cli.options import FILE, KEY_FILE, QUIET, reads_logs
 from stillwatch.cli.output import form_of, print_report, require_writable, say, write_report
 from stillwatch.cli.progress import progress_shown
+from stillwatch.cli.share_options import shared_key_in, tips_told
 from stillwatch.cli.with_examples import WITH_EXAMPLES, TakesExamples
-from stillwatch.errors import StillwatchError
+from stillwatch.errors import StillwatchError, UsageError
 
 if TYPE_CHECKING:
     from stillwatch.exchanges.source import LogSource
@@ -34,6 +35,22 @@ FAIL_ON_MET: Final = 1
 )
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the findings here, whole or not at all.")
 @click.option("--fail-on", type=click.Choice(["campaign", "watch"]), help="Exit with 1 if there is one (or worse).")
+@click.option(
+    "--tips",
+    "tips",
+    type=FILE,
+    metavar="PATH",
+    multiple=True,
+    help="Bundles from others (a file or folder): move the odds cohorts start from, a little.",
+)
+@click.option(
+    "--shared-key",
+    "shared_keys",
+    type=FILE,
+    metavar="FILE",
+    multiple=True,
+    help="Name marks under this key too, which a group shares.",
+)
 @WITH_EXAMPLES
 @QUIET
 def scan(
@@ -46,6 +63,8 @@ def scan(
     form: str | None,
     output: Path | None,
     fail_on: str | None,
+    tips: tuple[Path, ...],
+    shared_keys: tuple[Path, ...],
     with_examples: int | None,
     quiet: bool,
 ) -> None:
@@ -58,10 +77,14 @@ def scan(
     if output == Path("-"):
         output = None  # as everywhere: stdout
     form = form or form_of(output)
-    read = (*source.logs, accounts, baseline, key_file)
+    read = (*source.logs, accounts, baseline, key_file, *tips, *shared_keys)
     require_writable(output, read=read)
     require_writable(source.rejects, read=(*read, output))
     key = key_in(key_file)
+    group = [shared_key_in(path) for path in shared_keys]
+    if key in group:
+        raise UsageError("the key to share is the provider's own; whoever has it can try guesses against every mark")
+    told = tips_told(tips, quiet=quiet) if tips else ()
 
     from stillwatch import api
 
@@ -74,6 +97,8 @@ def scan(
             limit_memory=limit_memory,
             progress=progress,
             note=None if quiet else say,
+            tips=told,
+            shared_keys=group,
         )
     examples = None if with_examples is None else _examples(source, findings, key, with_examples, quiet=quiet)
     if output is None:

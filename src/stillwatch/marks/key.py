@@ -55,3 +55,8 @@ def name_cohort(key: bytes, family: str, mark: int) -> str:
     """Id of the cohort that is known by this mark, e.g. `c-7f3a9c2e51`; the same mark and key give the same id."""
     plain = b"cohort/" + family.encode() + b"\0" + int(mark).to_bytes(8, "little")
     return "c-" + hashlib.blake2b(plain, digest_size=5, key=key[:64]).hexdigest()
+
+
+def name_key(key: bytes) -> str:
+    """Id of a key that several share, e.g. `k-7f3a9c2e51d0`: tells who has the same, and nothing of the key."""
+    return "k-" + hashlib.blake2b(b"stillwatch shared key", digest_size=6, key=key[:64]).hexdigest()

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from stillwatch.errors import UnknownNameError
 from stillwatch.report.figures import bar, count, percent, plain, printable, sentence, signed, window
-from stillwatch.report.terminal import KINDS, heading, indented, pairs, prompts, says, show, strength
+from stillwatch.report.terminal import KINDS, heading, indented, pairs, prompts, says, show, strength, told_by
 from stillwatch.verdicts.evidence import (
     CONTENT_SIDE,
     COORDINATION_SIDE,
@@ -254,7 +254,8 @@ def _explain_finding(finding: Finding, findings: Findings, console: Console) -> 
     show(console, indented(Text(sentence(finding.reason), style="bold")))
     show(console, indented(Text(_sides(finding, findings))))
     show(console, Text())
-    show(console, indented(pairs([*strength(finding), ("Held against", Text(printable(scan.baseline)))])))
+    held = ("Held against", Text(printable(scan.baseline)))
+    show(console, indented(pairs([*strength(finding), *told_by(finding), held])))
     show(console, Text())
     show(console, heading("What each signal says, and how honest users come to look like it"))
     sources = {each.calibrated_on for each in finding.evidence}

@@ -31,6 +31,7 @@ from stillwatch.verdicts.evidence import (
     Member,
     Rejected,
     Scan,
+    Told,
     Verdict,
 )
 
@@ -99,6 +100,22 @@ class WireMark(Struct):
     mark: str
     accounts: Count
     exchanges: Count
+    shared: Annotated[
+        dict[str, str] | UnsetType,
+        Meta(description="its names under keys that providers share, by the key's id; absent unless asked for"),
+    ] = UNSET
+
+
+class WireTold(Struct):
+    """What somebody else says about the cohort; there only where a scan was given tips."""
+
+    source: str
+    via: Annotated[str, Meta(description="who handed it over")]
+    tip: Annotated[list[str], Meta(description="ids of what was received")]
+    bits: Annotated[float, Meta(description="by how much the odds it starts from were moved; never evidence")]
+    says: str
+    marking: Annotated[str, Meta(description="TLP label it was given under")]
+    disputed: bool
 
 
 class WireBorneMark(Struct):
@@ -174,6 +191,9 @@ class WireFinding(Struct):
     left_out: Annotated[list[WireMember], Meta(description="accounts that bear its marks and were not accused")]
     marks: list[WireMark]
     evidence: Annotated[list[WireEvidence], Meta(min_length=1)]
+    told: Annotated[list[WireTold] | UnsetType, Meta(description="what others say about it; absent without tips")] = (
+        UNSET
+    )
     examples: Annotated[
         list[WireExample] | UnsetType, Meta(description="prompts of the harvest; absent unless they were asked for")
     ] = UNSET
@@ -366,13 +386,17 @@ def _finding_out(finding: Finding, examples: Examples | None) -> WireFinding:
         seeks=list(finding.seeks),
         accounts=[_member_out(member) for member in finding.accounts],
         left_out=[_member_out(member) for member in finding.left_out],
-        marks=[WireMark(mark.family, mark.mark, mark.accounts, mark.exchanges) for mark in finding.marks],
+        marks=[
+            WireMark(mark.family, mark.mark, mark.accounts, mark.exchanges, dict(mark.shared) or UNSET)
+            for mark in finding.marks
+        ],
         evidence=[
             WireEvidence(
                 each.signal, each.family, _bits(each.bits), each.says, each.innocent_reading, each.calibrated_on
             )
             for each in finding.evidence
         ],
+        told=[_told_out(each) for each in finding.told] or UNSET,
         examples=UNSET if prompts is None else [WireExample(e.account, _utc(e.time), e.prompt) for e in prompts],
         known_by=UNSET if finding.known_by is None else _known_by_out(finding.known_by),
     )
@@ -385,6 +409,12 @@ def _known_by_out(known: KnownBy) -> WireKnownBy:
         ordinary=known.ordinary,
         agreeing=list(known.agreeing),
         marks=[WireBorneMark(each.family, each.mark, each.accounts, each.elsewhere) for each in known.marks],
+    )
+
+
+def _told_out(told: Told) -> WireTold:
+    return WireTold(
+        told.source, told.via, list(told.tip), _bits(told.bits), told.says, told.marking, disputed=told.disputed
     )
 
 
@@ -476,12 +506,18 @@ def _finding_in(wire: WireFinding) -> Finding:
         seeks=tuple(wire.seeks),
         accounts=tuple(_member_in(member) for member in wire.accounts),
         left_out=tuple(_member_in(member) for member in wire.left_out),
-        marks=tuple(MarkShare(mark.family, mark.mark, mark.accounts, mark.exchanges) for mark in wire.marks),
+        marks=tuple(
+            MarkShare(mark.family, mark.mark, mark.accounts, mark.exchanges, mark.shared or {}) for mark in wire.marks
+        ),
         evidence=tuple(
             Evidence(each.signal, each.family, each.bits, each.says, each.innocent_reading, each.calibrated_on)
             for each in wire.evidence
         ),
         known_by=None if isinstance(wire.known_by, UnsetType) else wire.known_by.read(),
+        told=tuple(
+            Told(each.source, each.via, tuple(each.tip), each.bits, each.says, each.marking, disputed=each.disputed)
+            for each in wire.told or ()
+        ),
     )
 
 

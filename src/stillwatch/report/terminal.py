@@ -135,6 +135,21 @@ def strength(finding: Finding) -> list[tuple[str, RenderableType]]:
     ]
 
 
+def told_by(finding: Finding) -> list[tuple[str, RenderableType]]:
+    """Who else speaks of a finding, what they say, and how far it moved the odds; nothing where nobody does."""
+    return [
+        (
+            "Told" if place == 0 else "",
+            Text(
+                f"by {printable(each.source)} ({printable(each.via)}, {printable(each.marking)}): "
+                f"{printable(each.says)}. It is no evidence, and lowered what a campaign needs by "
+                f"{plain(each.bits)} bits."
+            ),
+        )
+        for place, each in enumerate(finding.told)
+    ]
+
+
 def says(evidence: Evidence) -> Group:
     """Give what a signal measured, and how honest users come to look like it."""
     innocent = Text("Innocent reading: ", style="dim")
@@ -194,7 +209,7 @@ def _campaign(finding: Finding, console: Console, examples: Sequence[Example]) -
         heading(f"Campaign {printable(finding.id)}", style=_VERDICT_STYLE[Verdict.CAMPAIGN]),
         indented(Text(sentence(finding.reason), style="bold")),
         Text(),
-        indented(pairs(_numbers(finding) + strength(finding))),
+        indented(pairs(_numbers(finding) + strength(finding) + told_by(finding))),
         Text(),
         indented(Text("Evidence for one operator, in bits (each bit doubles the odds)", style="underline")),
         *(indented(each) for each in _chart(finding.evidence, console, with_words=True)),
@@ -213,7 +228,7 @@ def _watched(finding: Finding, console: Console, examples: Sequence[Example]) ->
         heading(f"Watch {printable(finding.id)}", style=_VERDICT_STYLE[Verdict.WATCH]),
         indented(Text(sentence(finding.reason), style="bold")),
         Text(),
-        indented(pairs(_numbers(finding) + strength(finding))),
+        indented(pairs(_numbers(finding) + strength(finding) + told_by(finding))),
         Text(),
         *(indented(each) for each in _chart(finding.evidence, console, with_words=False)),
     ]

@@ -11,13 +11,15 @@ import numpy as np
 from stillwatch.cohorts.members import SAYS
 from stillwatch.cohorts.streams import accounts_bearing
 from stillwatch.marks.families import FAMILIES, Kind
-from stillwatch.marks.key import name_cohort, name_mark
+from stillwatch.marks.key import name_cohort, name_key, name_mark
 from stillwatch.verdicts.evidence import AccountEvidence, Evidence, Family, Finding, MarkShare, Member, Verdict
 from stillwatch.verdicts.innocent import EXPLANATIONS, innocent_kind
 from stillwatch.verdicts.known import known_by
 from stillwatch.verdicts.signals import SIGNALS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from stillwatch.cohorts.members import Membership
@@ -45,8 +47,9 @@ _SEEKS = (
 class Conclusion:
     """Writes the findings of one judgement."""
 
-    def __init__(self, judge: Judge, judgement: Judgement, key: bytes) -> None:
+    def __init__(self, judge: Judge, judgement: Judgement, key: bytes, shared: Sequence[bytes] = ()) -> None:
         self._judge, self._judgement, self._key = judge, judgement, key
+        self._shared = {name_key(each): each for each in shared}
         self._population: Population = judge.population
         self._names = judge.profiles.names
 
@@ -88,6 +91,7 @@ class Conclusion:
             marks=self._marks(borne),
             evidence=self._evidence(cohort),
             left_out=() if cleared else self._left_out(cohort),
+            told=cohort.told,
         )
 
     # ------------------------------------------------------------------ accounts
@@ -173,11 +177,15 @@ class Conclusion:
 
     def _marks(self, borne: list[_Borne]) -> tuple[MarkShare, ...]:
         shares = [
-            MarkShare(family, name_mark(self._key, family, mark), accounts, exchanges)
+            MarkShare(family, name_mark(self._key, family, mark), accounts, exchanges, self._names_of(family, mark))
             for family, mark, accounts, exchanges in borne
         ]
         shares.sort(key=lambda share: (-share.accounts, -share.exchanges, share.family, share.mark))
         return tuple(shares[:MARKS])
+
+    def _names_of(self, family: str, mark: int) -> dict[str, str]:
+        """Name a mark under each key that is shared with others."""
+        return {name: name_mark(key, family, mark) for name, key in self._shared.items()}
 
     def _known_by(self, cohort: Judged, borne: list[_Borne]) -> tuple[str, int]:
         """The mark that names the cohort: the first family's that nearly all members bear and few others do."""

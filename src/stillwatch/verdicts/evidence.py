@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from stillwatch.marks.traits import LEAST, MOST
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 
@@ -97,12 +98,42 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class MarkShare:
-    """A mark that a cohort bears: its keyed hash, and how many accounts and exchanges bear it."""
+    """A mark that a cohort bears: its keyed hash, and how many accounts and exchanges bear it.
+
+    Attributes:
+        shared: its names under keys that groups of providers share, by the key's id; only where a scan was given some.
+
+    """
 
     family: str
     mark: str
     accounts: int
     exchanges: int
+    shared: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What somebody else says about a cohort. It moves the odds that the cohort starts from, and is no evidence.
+
+    Attributes:
+        source: who says it, by its own account.
+        via: who handed it over.
+        tip: ids of what was received.
+        bits: by how much the odds were moved; 0 for what does not count.
+        says: which marks are meant, in a sentence.
+        marking: the strictest label it was given under.
+        disputed: whether somebody says that it is wrong.
+
+    """
+
+    source: str
+    via: str
+    tip: tuple[str, ...]
+    bits: float
+    says: str
+    marking: str
+    disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +200,7 @@ class Finding:
         accounts: members past the bound, strongest first.
         left_out: accounts that bear its marks and were not accused, each with the reason.
         known_by: by what a gateway may know more of its accounts; None if it is no campaign.
+        told: what others say about it; none of it is among the bits.
 
     """
 
@@ -190,6 +222,7 @@ class Finding:
     evidence: tuple[Evidence, ...]
     left_out: tuple[Member, ...] = ()
     known_by: KnownBy | None = None
+    told: tuple[Told, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.evidence:

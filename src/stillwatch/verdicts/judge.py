@@ -37,12 +37,15 @@ from stillwatch.cohorts.streams import LEAST_ACCOUNTS, LEAST_EXCHANGES
 from stillwatch.stats import false_discovery_rates
 from stillwatch.verdicts.baseline import Baseline, Scores, fit
 from stillwatch.verdicts.evidence import Family, Verdict
+from stillwatch.verdicts.hearsay import weights
 from stillwatch.verdicts.innocent import EXPLANATIONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stillwatch.cohorts.survey import Candidates, Figures, Survey, Surveyor
+    from stillwatch.verdicts.evidence import Told
+    from stillwatch.verdicts.hearsay import Hearsay
 
 
 WATCHED = 0.5  # q-value up to which a cohort that is not accused is watched
@@ -106,6 +109,7 @@ class Judged:
         p_value: against the baseline's cohorts.
         q_value: over all cohorts looked at.
         reason: what decided it.
+        told: what others say about it.
     """
 
     stream: int
@@ -117,6 +121,7 @@ class Judged:
     p_value: float = 1.0
     q_value: float = 1.0
     reason: str = ""
+    told: tuple[Told, ...] = ()
 
     @property
     def members(self) -> NDArray[np.int32]:
@@ -149,9 +154,15 @@ class Judge:
     """
 
     def __init__(
-        self, surveyor: Surveyor, survey: Survey, *, settings: ScanSettings, baseline: Baseline | None = None
+        self,
+        surveyor: Surveyor,
+        survey: Survey,
+        *,
+        settings: ScanSettings,
+        baseline: Baseline | None = None,
+        hearsay: Hearsay | None = None,
     ) -> None:
-        self._surveyor, self._settings, self._given = surveyor, settings, baseline
+        self._surveyor, self._settings, self._given, self._hearsay = surveyor, settings, baseline, hearsay
         self.population, self.survey = surveyor.population, survey
         self.profiles: Profiles = profile(self.population, surveyor)
         self._everything = survey.pick(np.arange(len(survey)))
@@ -183,7 +194,7 @@ class Judge:
         """Steps 2 to 5."""
         survey, settings = self.survey, self._settings
         strong = np.flatnonzero(self._strong(scores))
-        strong = strong[np.lexsort((-survey.figures["exchanges"][strong], -scores.total[strong]))]
+        strong = strong[np.lexsort((-survey.figures["exchanges"][strong], -self._ranked(strong, scores)))]
         candidates = survey.pick(strong)
         accused: list[Judged] = []
         spent = np.zeros(len(strong), np.bool_)
@@ -205,6 +216,14 @@ class Judge:
                 figures = self._surveyor.left(survey, strong[rest], ~self._out)
                 spent[rest] = ~self._strong(baseline.score(figures, settings.without))
         return accused
+
+    def _ranked(self, streams: NDArray[np.int64], scores: Scores) -> NDArray[np.float64]:
+        """What streams are looked at in the order of: their evidence, and what others say."""
+        total = scores.total[streams]
+        if self._hearsay is None:
+            return total
+        families = [self.survey.names[family] for family in self.survey.family[streams]]
+        return np.asarray(total + self._hearsay.priority(families, self.survey.mark[streams]))
 
     def _strong(self, scores: Scores) -> NDArray[np.bool_]:
         """Which streams have evidence on both sides, and enough in all to be watched."""
@@ -427,10 +446,15 @@ class Judge:
         settings = self._settings
         # an e-value of tests / rate is what Bonferroni asks of evidence in bits, whatever depends on what
         needed = max(settings.total, float(np.log2(max(tested, 1) / settings.false_discoveries)))
-        q_values = false_discovery_rates(np.array([cohort.p_value for cohort in cohorts]), tests=tested)
+        p_values = np.array([cohort.p_value for cohort in cohorts])
+        if self._hearsay is not None:
+            cohorts = [self._told(cohort, self._hearsay) for cohort in cohorts]
+            p_values = p_values / weights(np.array([_moved(cohort) for cohort in cohorts]), tested)
+        q_values = false_discovery_rates(p_values, tests=tested)
+        in_all = needed
         decided = []
         for cohort, q in zip(cohorts, q_values, strict=True):
-            scores = cohort.scores
+            scores, needed = cohort.scores, max(settings.watch, in_all - _moved(cohort)) if cohort.told else in_all
             lacking = [
                 *(["what is asked"] if scores.content[0] < settings.side else []),
                 *(["how accounts act as one"] if scores.coordination[0] < settings.acting else []),
@@ -454,6 +478,9 @@ class Judge:
                 reason = "one queue of work dealt over accounts that act as one; no innocent explanation fits"
             decided.append(replace(cohort, q_value=float(q), verdict=verdict, reason=reason))
         return tuple(decided)
+
+    def _told(self, cohort: Judged, hearsay: Hearsay) -> Judged:
+        return replace(cohort, told=hearsay.about(self.population, cohort.members, cohort.rows))
 
     def _cleared(self, baseline: Baseline, tested: int) -> list[Judged]:
         """Cohorts that look coordinated at first sight and are not accused: each with what speaks for it."""
@@ -500,6 +527,11 @@ def _as_strong(scores: Scores, promised: Scores) -> bool:
     return bool(
         scores.total[0] >= STAYS * promised.total[0] and (families >= KEEPS * np.maximum(before, 0.0) - 0.5).all()
     )
+
+
+def _moved(cohort: Judged) -> float:
+    """Bits that others' word moves a cohort's odds by."""
+    return sum(told.bits for told in cohort.told)
 
 
 def _strongest(cohorts: list[Judged]) -> float:
