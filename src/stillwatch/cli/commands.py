@@ -20,6 +20,7 @@ from stillwatch.cli.ledger import ledger
 from stillwatch.cli.output import say
 from stillwatch.cli.policy import policy
 from stillwatch.cli.scan import scan
+from stillwatch.cli.share import share
 from stillwatch.cli.simulate import simulate
 from stillwatch.cli.stopped import Stopped
 from stillwatch.cli.version import version
@@ -77,5 +78,5 @@ def commands() -> None:
     """
 
 
-for _command in (scan, explain, decide, decisions, guard, ledger, baseline, policy, simulate, demo, version):
+for _command in (scan, explain, decide, decisions, guard, ledger, share, baseline, policy, simulate, demo, version):
     commands.add_command(_command)

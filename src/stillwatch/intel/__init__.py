@@ -1,0 +1,1 @@
+"""Intelligence shared between providers, clouds and agencies."""
