@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import uuid
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import uvicorn
 
 from stillwatch.guard.serve import Serving, config_of
+from stillwatch.intel.bundle import cut, items
 from stillwatch.intel.taxii.members import add_member
 from stillwatch.intel.taxii.server import TaxiiServer
 from stillwatch.intel.taxii.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from stillwatch.intel.bundle import Fault, Item
     from stillwatch.intel.taxii.server import Limiter
 
 TAXII = "application/taxii+json;version=2.1"
@@ -63,6 +67,10 @@ def bundle(*objects: dict[str, Any]) -> dict[str, Any]:
     return {"type": "bundle", "id": f"bundle--{uuid.uuid4()}", "objects": list(objects)}
 
 
+def items_of(objects: Sequence[dict[str, Any]]) -> list[Item | Fault]:
+    return list(items(cut(json.dumps({"objects": objects}).encode())))
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
@@ -95,15 +103,20 @@ class Sharing:
 
 @contextmanager
 def serving(
-    place: str, *, limiter: Limiter | None = None, page: int = 1000, largest: int = 1 << 20
+    place: str,
+    *,
+    limiter: Limiter | None = None,
+    page: int = 1000,
+    largest: int = 1 << 20,
+    made: Callable[[], object] | None = None,
 ) -> Iterator[Sharing]:
     """Serve a store from a thread."""
     open_store(place, create=True).close()
-    config = config_of(
-        lambda: TaxiiServer(place, limiter=limiter, page=page, largest=largest), Serving(port=0, drain=1.0)
-    )
+    make = made or partial(TaxiiServer, place, limiter=limiter, page=page, largest=largest)
+    config = config_of(make, Serving(port=0, drain=1.0))
     server = uvicorn.Server(config)
     listening = config.bind_socket()
+    listening.listen()  # who comes before the server is up waits for it
     thread = threading.Thread(target=asyncio.run, args=(server.serve(sockets=[listening]),))
     thread.start()
     try:

@@ -36,7 +36,7 @@ def to_micros(text: str) -> int:
 
 def to_text(micros: int) -> str:
     """Write a time with six digits after the second."""
-    return (_EPOCH + micros * _TICK).strftime("%Y-%m-%dT%H:%M:%S.%f").rjust(26, "0") + "Z"
+    return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def now_micros() -> int:
