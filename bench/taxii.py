@@ -15,8 +15,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -40,7 +38,6 @@ from stillwatch.intel.taxii.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
 import json
 from contextlib import contextmanager
@@ -84,7 +81,9 @@ def fill(place: str, count: int) -> str:
             with database.writing():
                 told = adding.add(database, collection, "bench", list(bundle.items(document)))
             assert not any(each.reason for each in told)
-    print(f"held: {count:,} objects, {Path(place).stat().st_size / 1e9:.2f} GB, added in {time.monotonic() - began:.0f} s")
+    print(
+        f"held: {count:,} objects, {Path(place).stat().st_size / 1e9:.2f} GB, added in {time.monotonic() - began:.0f} s"
+    )
     return token
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from stillwatch.cli.options import FILE
 from stillwatch.cli.output import say
 from stillwatch.cli.share_options import RECEIVED, token_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
@@ -34,11 +36,10 @@ def publish(*, url: str, bundle: Path, collection: str, token_file: Path | None,
 
     token = None if token_file is None else token_in(token_file)
     document = read_bundle(bundle)
-    there = "://" in place or Path(place).exists()
-    with TaxiiClient(url, token, user=user) as client:
+    with TaxiiClient(url, token, user=user) as client, IntelStore(place, create=True) as received:
         found = client.collection(collection)
-        with IntelStore(place) if there else nullcontext() as received:
-            some = allowed(document, found.alias or collection, received)
+        some = allowed(document, found.alias or collection, received)
+        received.note_ours({each.shape.id for each in some})
         published = publish_all(client, found, some)
     say(f"{published.added:,} of {len(some):,} objects are there now")
     if published.failures:

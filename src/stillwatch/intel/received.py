@@ -43,6 +43,7 @@ _TABLES: Final = (
     )""",
     f"CREATE INDEX {_MARK}_id ON {_MARK}_received (id)",
     f"CREATE INDEX {_MARK}_standing ON {_MARK}_received (source, id) WHERE is_last = 1",
+    f"CREATE TABLE {_MARK}_ours (id TEXT NOT NULL PRIMARY KEY)",
     f"""CREATE TABLE {_MARK}_cursors (
         source TEXT NOT NULL PRIMARY KEY, upto TEXT NOT NULL, since TEXT NOT NULL, next TEXT NOT NULL
     )""",
@@ -60,7 +61,11 @@ _STANDING: Final = f"""
     ORDER BY source, id LIMIT ?
 """  # noqa: S608
 _OF: Final = f"SELECT {_COLUMNS} FROM {_MARK}_received WHERE id = ? ORDER BY source, version"  # noqa: S608
-_FROM_OTHERS: Final = f"SELECT DISTINCT id FROM {_MARK}_received WHERE id IN ({{}})"  # noqa: S608
+_FROM_OTHERS: Final = f"""
+    SELECT id, min(marking), max(marking) FROM {_MARK}_received
+    WHERE id IN ({{}}) AND id NOT IN (SELECT id FROM {_MARK}_ours) GROUP BY id
+"""  # noqa: S608
+_OURS: Final = f"INSERT INTO {_MARK}_ours VALUES (?) ON CONFLICT (id) DO NOTHING"  # noqa: S608
 _DEFINITIONS: Final = f"SELECT {_COLUMNS} FROM {_MARK}_received WHERE source = ? AND id IN ({{}})"  # noqa: S608
 _CURSOR: Final = f"SELECT upto, since, next FROM {_MARK}_cursors WHERE source = ?"  # noqa: S608
 _SET_CURSOR: Final = f"""
@@ -250,11 +255,22 @@ class IntelStore:
         """Give all that was received under an id, by source and version."""
         return [_received(row) for row in self._database.rows(_OF, (identifier,))]
 
-    def from_others(self, ids: Collection[str]) -> set[str]:
-        """Give those ids under which something was received."""
+    def from_others(self, ids: Collection[str]) -> dict[str, Tlp | None]:
+        """Give those ids under which something was received that is not ours, and what it binds us to.
+
+        That is the strictest of the markings under which it ever came from anybody; None if it once came with none.
+        """
         return {
-            str(row[0]) for some in _some(sorted(ids)) for row in self._database.rows(_fill(_FROM_OTHERS, some), some)
+            str(name): None if int(least) < 0 else Tlp(int(most))
+            for some in _some(sorted(ids))
+            for name, least, most in self._database.rows(_fill(_FROM_OTHERS, some), some)
         }
+
+    def note_ours(self, ids: Collection[str]) -> None:
+        """Note what we publish ourselves, so that it is known for ours when it comes back; others' stays others'."""
+        with self._database.writing():
+            fresh = sorted(set(ids) - self.from_others(ids).keys())
+            self._database.append(_OURS, [(each,) for each in fresh])
 
     # ---- within
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stillwatch.intel.bundle import Document
     from stillwatch.intel.received import IntelStore
     from stillwatch.intel.taxii.client import RemoteCollection, TaxiiClient
+    from stillwatch.intel.tlp import Tlp
 
 _AT_ONCE: Final = 1000  # objects in a request
 _SHOWN: Final = 20  # reasons given, of however many there are
@@ -63,10 +64,12 @@ def allowed(document: Document, alias: str, received: IntelStore | None) -> list
         raise BundleError(_listed("the bundle cannot be published", faults))
     good = [each for each in read if isinstance(each, Item)]
     known = definitions(each.value for each in good)
-    others = set() if received is None else received.from_others({each.shape.id for each in good})
+    others = {} if received is None else received.from_others({each.shape.id for each in good})
     forbidden = []
     for each in good:
         tlp = marking_of(each.value, known)
+        if each.shape.id in others:
+            tlp = _stricter(tlp, others[each.shape.id])
         exempt = each.shape.type in _UNMARKED and tlp is None
         if not exempt and not may_go(tlp, alias, received=each.shape.id in others):
             marked = "bears no TLP marking" if tlp is None else f"is marked {tlp.label}"
@@ -98,6 +101,11 @@ def publish(client: TaxiiClient, collection: RemoteCollection, some: Sequence[It
             if isinstance(each, dict):
                 published.failures.append((str(each.get("id", ""))[:200], str(each.get("message", ""))[:300]))
     return published
+
+
+def _stricter(ours: Tlp | None, theirs: Tlp | None) -> Tlp | None:
+    """Give what binds us for what came from others: whoever marks it more weakly, or not at all, unbinds nobody."""
+    return None if ours is None or theirs is None else max(ours, theirs)
 
 
 def _envelopes(some: Sequence[Item], largest: int) -> Iterator[bytes]:
