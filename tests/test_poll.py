@@ -230,7 +230,11 @@ def test_objects_that_are_no_stix_are_left_out_and_counted(store: IntelStore) ->
 
 
 def test_marking_confidence_end_and_source_are_kept(store: IntelStore) -> None:
-    ours = {"type": "marking-definition", "spec_version": "2.1", "id": f"marking-definition--{number('ours')}"}
+    ours: dict[str, Any] = {
+        "type": "marking-definition",
+        "spec_version": "2.1",
+        "id": f"marking-definition--{number('ours')}",
+    }
     ours |= {"created": T0, "definition_type": "tlp", "definition": {"tlp": "red"}}
     creator = f"identity--{number('x')}"
     sent = [

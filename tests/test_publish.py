@@ -67,7 +67,7 @@ def document(tmp_path: Path, *objects: dict[str, Any]) -> Document:
     ],
 )
 def test_a_marking_says_where_an_object_may_go(tmp_path: Path, marking: str | None, allowed_in: set[str]) -> None:
-    thing = indicator(1, **({} if marking is None else {"object_marking_refs": [marking]}))
+    thing = indicator(1) if marking is None else indicator(1, object_marking_refs=[marking])
     given = document(tmp_path, thing, indicator(2, object_marking_refs=[GREEN]))
     for collection in ("industry", "government", "own"):
         if collection in allowed_in:
@@ -85,7 +85,7 @@ def test_the_strictest_marking_counts_granular_ones_too() -> None:
 
 def test_definitions_that_come_along_are_read() -> None:
     head = {"type": "marking-definition", "spec_version": "2.1", "created": "2026-01-01T00:00:00Z"}
-    ours = [
+    ours: list[dict[str, Any]] = [
         {**head, "id": "marking-definition--a", "extensions": {EXTENSION: {"tlp_2_0": "amber+strict"}}},
         {**head, "id": "marking-definition--b", "definition_type": "tlp", "definition": {"tlp": "white"}},
         {**head, "id": "marking-definition--c", "definition_type": "statement", "definition": {"statement": "©"}},

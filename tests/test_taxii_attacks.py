@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -134,9 +135,9 @@ def test_a_name_that_could_be_mistaken_is_no_members(place: str, name: str) -> N
 def test_a_member_is_not_added_twice_nor_for_nothing(place: str) -> None:
     with closing(store.open_store(place, create=True)) as database:
         members.add_member(database, "ann", reads=["own"])
-        for wrong in ({"reads": ["own"]}, {"reads": ["secret"]}, {}):
+        for name, reads in (("ann", ["own"]), ("bob", ["secret"]), ("bob", [])):
             with pytest.raises(UsageError):
-                members.add_member(database, "ann" if "own" in wrong.get("reads", []) else "bob", **wrong)
+                members.add_member(database, name, reads=reads)
 
 
 # ---- floods
@@ -349,7 +350,7 @@ def test_whoever_follows_additions_gets_each_once_whatever_the_clock_does(
                     collection,
                     "ann",
                     items_of([indicator(*each) for each in step]),
-                    clock=lambda now=clock: now,
+                    clock=partial(int, clock),
                 )
             found = page(database, collection.number, Wanted(after=at, versions=("all",), limit=hop), whole=False)
             got += [(each.id, each.version) for each in found.held]

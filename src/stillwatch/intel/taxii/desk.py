@@ -128,6 +128,8 @@ class Desk:
             raise TaxiiError(400, "Bad Request", "The envelope is no UTF-8.") from None
         if document.type or not document.objects:
             raise TaxiiError(422, "Unprocessable Content", "Send an envelope with `objects`; a bundle is none.")
+        if any(bytes(memoryview(each)[:1]) != b"{" for each in document.objects):
+            raise TaxiiError(400, "Bad Request", "What `objects` holds are no objects.")
         items = list(bundle.items(document))
         with database.writing():
             told = adding.add(database, found, member, items, clock=self._clock)

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from stillwatch.intel.taxii import media
 
-_TIME: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
+_DAY: Final = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_MOMENT: Final = rf"{_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,6}})?Z"
+_TIME: Final = rf"^{_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{6}}Z$"
 _UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _ID: Final = r"^[a-z][a-z0-9-]{1,80}[a-z0-9]--[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _COMMON: Final = ("401", "404", "406", "429", "503")
@@ -67,14 +69,19 @@ def _text(pattern: str | None = None) -> dict[str, Any]:
     return {"type": "string"} if pattern is None else {"type": "string", "pattern": pattern}
 
 
+def _several(one: str) -> dict[str, Any]:
+    """Describe values with commas between them."""
+    return {"type": "string", "pattern": f"^({one})(,({one})){{0,9}}$"}
+
+
 _FILTERS: Final = (
-    ("added_after", {"type": "string", "format": "date-time"}, "Only what was added after it (3.4)."),
+    ("added_after", {"type": "string", "pattern": f"^{_MOMENT}$"}, "Only what was added after it (3.4)."),
     ("limit", {"type": "integer", "minimum": 1, "maximum": 9_999_999_999}, "At most so many (3.5)."),
-    ("next", {"type": "string"}, "What an earlier page gave (3.5)."),
-    ("match[id]", {"type": "string"}, "Identifiers, with commas (3.4.1)."),
-    ("match[type]", {"type": "string"}, "Types, with commas (3.4.1)."),
-    ("match[version]", {"type": "string"}, "`first`, `last`, `all` or times, with commas (3.4.1)."),
-    ("match[spec_version]", {"type": "string"}, "Versions of STIX, with commas (3.4.1)."),
+    ("next", {"type": "string", "pattern": "^(0|[1-9][0-9]{0,17})$"}, "What an earlier page gave (3.5)."),
+    ("match[id]", _several(_ID.strip("^$")), "Identifiers (3.4.1)."),
+    ("match[type]", _several("[a-z][a-z0-9-]{1,80}[a-z0-9]"), "Types (3.4.1)."),
+    ("match[version]", _several(f"first|last|all|{_MOMENT}"), "Which versions (3.4.1)."),
+    ("match[spec_version]", _several(r"[0-9]{1,3}\.[0-9]{1,3}"), "Versions of STIX (3.4.1)."),
 )
 
 
@@ -164,7 +171,7 @@ def _schemas() -> dict[str, Any]:
         "manifest": _object({**paged, "objects": {"type": "array", "minItems": 1, "items": record}}),
         "envelope": _object({**paged, "objects": {"type": "array", "minItems": 1, "items": thing}}),
         "add": {
-            **_object({"objects": {"type": "array", "minItems": 1, "items": thing}}, "objects"),
+            **_object({"objects": {"type": "array", "minItems": 1, "items": {"type": "object"}}}, "objects"),
             "additionalProperties": False,
         },
         "versions": _object({**paged, "versions": {"type": "array", "minItems": 1, "items": time}}),
