@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -18,6 +19,7 @@ from stillwatch.errors import UsageError
 
 if TYPE_CHECKING:
     import asyncio
+    import socket
     from collections.abc import Callable
 
     from uvicorn.config import Config
@@ -234,6 +236,12 @@ def run(app_factory: Callable[[], Any], serving: Serving | None = None) -> None:
     server = uvicorn.Server(config)
     with listening, contextlib.suppress(KeyboardInterrupt):
         if config.workers > 1:
-            Multiprocess(config, target=server.run, sockets=[listening]).run()
+            _workers(config, server, listening).run()
         else:
             server.run(sockets=[listening])
+
+
+def _workers(config: Config, server: uvicorn.Server, listening: socket.socket) -> Multiprocess:
+    """Make the supervisor of several workers: newer releases of uvicorn make their servers themselves."""
+    own: dict[str, Any] = {"target": server.run} if "target" in signature(Multiprocess).parameters else {}
+    return Multiprocess(config, sockets=[listening], **own)
