@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,14 @@ from hypothesis import strategies as st
 from tests.sharing import RED, STRICT, T0, T1, T2, TAXII, Sharing, address, identity, indicator, items_of, post, serving
 
 from stillwatch.cli.share_serve import RequestLimits
-from stillwatch.errors import UnknownNameError, UsageError
+from stillwatch.database.sqlite import SqliteDatabase
+from stillwatch.errors import TaxiiError, UnknownNameError, UsageError
 from stillwatch.intel.moment import to_micros
 from stillwatch.intel.taxii import members, store
 from stillwatch.intel.taxii.adding import add
+from stillwatch.intel.taxii.asked import Asked
 from stillwatch.intel.taxii.collections import seen_by
+from stillwatch.intel.taxii.desk import Desk
 from stillwatch.intel.taxii.objects import page
 from stillwatch.intel.taxii.wanted import Wanted
 
@@ -90,15 +94,21 @@ def test_a_collection_that_may_not_be_seen_is_as_one_that_does_not_exist(sharing
         assert {(each.status_code, each.content) for each in gone} == {(404, gone[0].content)}
 
 
-def test_a_collection_that_may_not_be_seen_takes_the_same_steps(place: str) -> None:
+@pytest.mark.parametrize("tail", ["", "objects/", "manifest/", "objects/x/", "objects/x/versions/"])
+def test_a_collection_that_may_not_be_seen_takes_the_same_steps(tmp_path: Path, tail: str) -> None:
     """The same statements are run, so that no clock can tell the two apart."""
-    with closing(store.open_store(place, create=True)) as database:
+    with closing(store.open_store(tmp_path / "share.sqlite", create=True)) as database:
         members.add_member(database, "eve", reads=["industry"])
+        assert isinstance(database, SqliteDatabase)
         traced = []
         for name in ("own", "nothing"):
-            seen = seen_by("eve", database)
-            traced.append([each.alias for each in seen if name in {each.id, each.alias}])
-        assert traced == [[], []]
+            statements: list[str] = []
+            database._connection.set_trace_callback(statements.append)
+            scope = {"method": "GET", "path": f"/share/collections/{name}/{tail}", "headers": []}
+            with pytest.raises(TaxiiError, match="404"):
+                Desk("x", page=10, largest=1000).answer(database, "eve", Asked.of(scope), b"")
+            traced.append(statements)
+        assert traced[0] == traced[1] != []
 
 
 # ---- tokens
@@ -363,6 +373,30 @@ def test_whoever_follows_additions_gets_each_once_whatever_the_clock_does(
         assert {each.id: each.version for each in last} == {
             name: max(version for other, version in sent if other == name) for name, _ in sent
         }
+
+
+def test_many_who_publish_at_once_lose_nothing_and_a_follower_misses_nothing(sharing: Sharing) -> None:
+    writers, each, at_once = 4, 12, 5
+
+    def publish(writer: int) -> None:
+        with sharing.client("ann") as client:
+            for turn in range(each):
+                some = [indicator((writer, turn, number)) for number in range(at_once)]
+                assert post(client, *some, indicator("the same"))["success_count"] == at_once + 1
+
+    got: list[str] = []
+    with ThreadPoolExecutor(writers) as pool, sharing.client("bob") as bob:
+        running = [pool.submit(publish, writer) for writer in range(writers)]
+        query: dict[str, str] = {"match[version]": "all"}
+        last_look = False
+        while not last_look:
+            last_look = all(one.done() for one in running)
+            answer = bob.get("/share/collections/industry/manifest/", params=query)
+            got += [record["id"] for record in answer.json().get("objects", [])]
+            query["added_after"] = answer.headers.get("x-taxii-date-added-last", query.get("added_after", T0))
+        for one in running:
+            one.result()
+    assert len(got) == len(set(got)) == writers * each * at_once + 1
 
 
 def test_the_access_log_names_members_and_no_tokens(tmp_path: Path) -> None:
