@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from stillwatch.cli.share_serve import SharingServer
 from stillwatch.errors import PollError
 from stillwatch.guard.serve import Serving, run
-from stillwatch.intel import bundle
+from stillwatch.intel import document
 from stillwatch.intel.moment import to_text
 from stillwatch.intel.received import IntelStore
 from stillwatch.intel.taxii import adding
@@ -84,9 +84,9 @@ def fill(place: str, count: int) -> str:
         objects = indicators(count, chance)
         for _ in range(0, count, 10_000):
             some = [each for _, each in zip(range(10_000), objects, strict=False)]
-            document = bundle.cut(json.dumps({"objects": some}).encode())
+            envelope = document.cut(json.dumps({"objects": some}).encode())
             with database.writing():
-                told = adding.add(database, collection, "bench", list(bundle.items(document)))
+                told = adding.add(database, collection, "bench", list(document.items(envelope)))
             require(not any(each.reason for each in told), "an object was not added")
     print(
         f"held: {count:,} objects, {Path(place).stat().st_size / 1e9:.2f} GB, added in {time.monotonic() - began:.0f} s"

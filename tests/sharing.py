@@ -16,7 +16,7 @@ import httpx
 import uvicorn
 
 from stillwatch.guard.serve import Serving, config_of
-from stillwatch.intel.bundle import cut, items
+from stillwatch.intel.document import cut, items
 from stillwatch.intel.taxii.members import add_member
 from stillwatch.intel.taxii.server import TaxiiServer
 from stillwatch.intel.taxii.store import open_store
@@ -24,7 +24,7 @@ from stillwatch.intel.taxii.store import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from stillwatch.intel.bundle import Fault, Item
+    from stillwatch.intel.document import Fault, Item
     from stillwatch.intel.taxii.server import Limiter
 
 TAXII = "application/taxii+json;version=2.1"

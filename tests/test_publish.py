@@ -24,7 +24,7 @@ from tests.sharing import (
 )
 
 from stillwatch.errors import BundleError, MarkingError
-from stillwatch.intel.bundle import LARGEST, Document, read_bundle
+from stillwatch.intel.document import LARGEST, Document, read_bundle
 from stillwatch.intel.received import IntelStore
 from stillwatch.intel.taxii.client import TaxiiClient
 from stillwatch.intel.taxii.publish import Published, allowed, publish

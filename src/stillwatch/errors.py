@@ -21,12 +21,12 @@
     |  |- StateError       what guards share cannot be reached, or does not do what it is asked for
     |  |- NetworksError      a database or list of networks cannot be read: carries path and line where known
     |  |- RequestError       a request to a model's API cannot be read: carries the parameter where it is one
+    |  |- BundleError        objects to share are too many, too deep, too large or no STIX
     |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
     |  |  `- NoLedgerError   there is none yet
     |  |- ChainError         a ledger whose audit trail is not what it was
-    |  |- IntelError         a store of shared intelligence that is not there, cannot be reached, or is of another version
-    |  |- BundleError        objects to share are too many, too deep, too large or no STIX
-    |  |- TaxiiError         what a TAXII server tells a client that it cannot have: carries the HTTP status and a title
+    |  |- IntelError         a store of shared intelligence that is not there, cannot be reached, or is of other version
+    |  |- TaxiiError         what a TAXII server tells a client that it cannot have: carries the HTTP status
     |  |- PollError          a TAXII server of others cannot be reached, refuses, or answers what is no TAXII
     |  `- UpstreamError      the server behind the gateway: not reached, silent, or broke off; carries the status to tell
     `- OutputError           results could not be written: disk full, no permission (exit code 3)
@@ -206,6 +206,10 @@ class RequestError(InputError):
         super().__init__(f"{parameter}: {reason}" if parameter else reason)
 
 
+class BundleError(InputError):
+    """Objects to share, or received, are too many, too deep, too large or no STIX 2.1; the text says which and why."""
+
+
 class LedgerError(InputError):
     """A ledger that is not there, cannot be reached or written, or is of a version that cannot be read."""
 
@@ -220,10 +224,6 @@ class ChainError(InputError):
 
 class IntelError(InputError):
     """A store of shared intelligence that is not there, cannot be reached or written, or is of another version."""
-
-
-class BundleError(InputError):
-    """Objects to share, or received, are too many, too deep, too large or no STIX 2.1; the text says which and why."""
 
 
 class TaxiiError(InputError):

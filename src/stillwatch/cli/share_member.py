@@ -9,7 +9,7 @@ import click
 
 from stillwatch.cli.ledger_options import FORM, print_json
 from stillwatch.cli.output import say
-from stillwatch.cli.share_options import SHARED
+from stillwatch.cli.share_peers import SHARED
 
 if TYPE_CHECKING:
     from stillwatch.intel.taxii.members import Member

@@ -8,7 +8,7 @@ import click
 
 from stillwatch.cli.options import FILE
 from stillwatch.cli.output import say
-from stillwatch.cli.share_options import RECEIVED, token_in
+from stillwatch.cli.share_peers import RECEIVED, token_in
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import click
 
 from stillwatch.cli.options import FILE
 from stillwatch.cli.output import say
-from stillwatch.cli.share_options import RECEIVED, token_in
+from stillwatch.cli.share_peers import RECEIVED, token_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def publish(*, url: str, bundle: Path, collection: str, token_file: Path | None,
     bears no marking only to `own`, and what came from others under TLP:AMBER is not passed on.
     """
     from stillwatch.errors import OutputError
-    from stillwatch.intel.bundle import read_bundle
+    from stillwatch.intel.document import read_bundle
     from stillwatch.intel.received import IntelStore
     from stillwatch.intel.taxii.client import TaxiiClient
     from stillwatch.intel.taxii.publish import allowed

@@ -9,7 +9,7 @@ import click
 
 from stillwatch.cli.options import FILE
 from stillwatch.cli.output import say
-from stillwatch.cli.share_options import SHARED
+from stillwatch.cli.share_peers import SHARED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from stillwatch.errors import IntelError
-from stillwatch.intel.bundle import Fault
+from stillwatch.intel.document import Fault
 from stillwatch.intel.moment import now_micros
 from stillwatch.intel.taxii.store import open_database
 from stillwatch.intel.tlp import Tlp, definitions, marking_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from stillwatch.database.store import Database, Value
-    from stillwatch.intel.bundle import Item
+    from stillwatch.intel.document import Item
 
 SCHEMA: Final = 1  # of the tables
 _LOCK: Final = 0x5717_7EC3  # an advisory lock of our own in PostgreSQL

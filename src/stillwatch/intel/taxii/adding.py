@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from stillwatch.errors import TaxiiError
-from stillwatch.intel.bundle import Fault
+from stillwatch.intel.document import Fault
 from stillwatch.intel.moment import now_micros, to_text
 from stillwatch.intel.tlp import Tlp, definitions, marking_of
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from stillwatch.database.store import Database, Value
-    from stillwatch.intel.bundle import Item
+    from stillwatch.intel.document import Item
     from stillwatch.intel.taxii.collections import SharedCollection
     from stillwatch.intel.taxii.wanted import Version
 

@@ -11,7 +11,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from stillwatch.errors import BundleError, TaxiiError
-from stillwatch.intel import bundle
+from stillwatch.intel import document
 from stillwatch.intel.moment import now_micros
 from stillwatch.intel.shape import is_id
 from stillwatch.intel.taxii import adding, answer, filters, media, objects, statuses
@@ -119,18 +119,18 @@ class Desk:
     def _add(self, database: Database, member: str, found: SharedCollection, body: bytes) -> Answer:
         _may_write(found)
         try:
-            document = bundle.cut(
+            envelope = document.cut(
                 str(body, "utf-8").encode(), "The envelope"
             )  # all of it must be UTF-8 (RFC 8259, 8.1)
         except BundleError as error:
             raise TaxiiError(400, "Bad Request", f"{error}.") from None
         except UnicodeDecodeError:
             raise TaxiiError(400, "Bad Request", "The envelope is no UTF-8.") from None
-        if document.type or not document.objects:
+        if envelope.type or not envelope.objects:
             raise TaxiiError(422, "Unprocessable Content", "Send an envelope with `objects`; a bundle is none.")
-        if any(bytes(memoryview(each)[:1]) != b"{" for each in document.objects):
+        if any(bytes(memoryview(each)[:1]) != b"{" for each in envelope.objects):
             raise TaxiiError(400, "Bad Request", "What `objects` holds are no objects.")
-        items = list(bundle.items(document))
+        items = list(document.items(envelope))
         with database.writing():
             told = adding.add(database, found, member, items, clock=self._clock)
             return answer.Answer(202, statuses.keep(database, member, told, self._clock()))

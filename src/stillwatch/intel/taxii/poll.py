@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stillwatch.errors import BundleError, PollError
-from stillwatch.intel import bundle
+from stillwatch.intel.document import cut, items
 from stillwatch.intel.moment import to_micros, to_text
 from stillwatch.intel.received import Cursor, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stillwatch.intel.document import Document
     from stillwatch.intel.received import IntelStore
     from stillwatch.intel.taxii.client import RemoteCollection, Response, TaxiiClient
 
@@ -53,18 +54,18 @@ def poll(
             cursor = Cursor(upto=cursor.since)
             continue
         try:
-            document = bundle.cut(response.body, f"{source}: the answer")
+            envelope = cut(response.body, f"{source}: the answer")
         except BundleError as error:
             raise PollError(str(error)) from None
-        following = _after(cursor, document, response)
-        if document.more and following == cursor:
+        following = _after(cursor, envelope, response)
+        if envelope.more and following == cursor:
             raise PollError(f"{source}: says that there is more, and gives the same again")
-        page = store.take(source, list(bundle.items(document)), following)
+        page = store.take(source, list(items(envelope)), following)
         taken += page
         if heard is not None:
             heard(page)
         cursor = following
-        if not document.more:
+        if not envelope.more:
             return taken
 
 
@@ -84,17 +85,17 @@ def _page(client: TaxiiClient, collection: RemoteCollection, cursor: Cursor, lim
         return None
 
 
-def _after(cursor: Cursor, document: bundle.Document, response: Response) -> Cursor:
+def _after(cursor: Cursor, envelope: Document, response: Response) -> Cursor:
     """Give how far has been read after a page."""
     last = response.headers.get(_LAST, "")
     try:
         upto = to_text(to_micros(last)) if last else cursor.upto
     except ValueError:
         raise PollError(f"{_LAST}: {last[:60]!r} is no time") from None
-    if not document.more:
+    if not envelope.more:
         return Cursor(upto=max(upto, cursor.upto))
-    if document.next:
-        return Cursor(upto=upto, since=_since(cursor), next=document.next)
+    if envelope.next:
+        return Cursor(upto=upto, since=_since(cursor), next=envelope.next)
     return Cursor(upto=upto, since=upto)  # TAXII 2.1, 3.5: without `next`, the time of the last one says where to go on
 
 

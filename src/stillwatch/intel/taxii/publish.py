@@ -13,13 +13,13 @@ from urllib.parse import urljoin
 import msgspec
 
 from stillwatch.errors import BundleError, MarkingError, PollError
-from stillwatch.intel.bundle import Fault, Item, items
+from stillwatch.intel.document import Fault, Item, items
 from stillwatch.intel.tlp import definitions, marking_of, may_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from stillwatch.intel.bundle import Document
+    from stillwatch.intel.document import Document
     from stillwatch.intel.received import IntelStore
     from stillwatch.intel.taxii.client import RemoteCollection, TaxiiClient
     from stillwatch.intel.tlp import Tlp

@@ -9,7 +9,7 @@ from tests.documents import ROOT, Shell, blocks
 from tests.sharing import GREEN, bundle, free_port, indicator
 from tests.test_share_commands import served
 
-from stillwatch.intel import bundle as reading
+from stillwatch.intel import document as reading
 from stillwatch.intel import shape
 from stillwatch.intel.received import Odd
 from stillwatch.intel.taxii import filters
