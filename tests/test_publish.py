@@ -104,6 +104,12 @@ def test_a_stricter_marking_never_goes_further() -> None:
         assert all(after <= before for one, next_ in pairwise(reach) for before, after in zip(one, next_, strict=True))
 
 
+def test_what_others_refer_to_needs_no_marking_but_keeps_one(tmp_path: Path) -> None:
+    assert len(allowed(document(tmp_path, identity("us")), "industry", None)) == 1
+    with pytest.raises(MarkingError):
+        allowed(document(tmp_path, identity("us", object_marking_refs=[STRICT])), "industry", None)
+
+
 def test_what_came_from_others_is_passed_on_only_as_they_allow(tmp_path: Path) -> None:
     sent = [indicator(1, object_marking_refs=[AMBER]), indicator(2, object_marking_refs=[GREEN])]
     with IntelStore(str(tmp_path / "intel.sqlite"), create=True) as received:

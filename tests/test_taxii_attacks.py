@@ -13,14 +13,29 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.sharing import RED, STRICT, T0, T1, T2, TAXII, Sharing, address, identity, indicator, items_of, post, serving
+from tests.sharing import (
+    RED,
+    STRICT,
+    T0,
+    T1,
+    T2,
+    TAXII,
+    Sharing,
+    address,
+    identity,
+    indicator,
+    items_of,
+    number,
+    post,
+    serving,
+)
 
 from stillwatch.cli.share_serve import RequestLimits
 from stillwatch.database.sqlite import SqliteDatabase
 from stillwatch.errors import TaxiiError, UnknownNameError, UsageError
 from stillwatch.intel.moment import to_micros
 from stillwatch.intel.taxii import members, store
-from stillwatch.intel.taxii.adding import add
+from stillwatch.intel.taxii.adding import add, withdraw_all
 from stillwatch.intel.taxii.asked import Asked
 from stillwatch.intel.taxii.collections import seen_by
 from stillwatch.intel.taxii.desk import Desk
@@ -206,6 +221,36 @@ def test_nobody_speaks_for_another_member(ann: httpx.Client, bob: httpx.Client) 
     assert bob.delete(f"{OBJECTS}{indicator(1)['id']}/").status_code == 403
     held = ann.get(OBJECTS).json()["objects"]
     assert held == [us, indicator(1, created_by_ref=us["id"])]
+
+
+def test_what_is_the_same_for_everybody_anybody_brings(ann: httpx.Client, bob: httpx.Client) -> None:
+    common = identity("stillwatch")
+    head = {
+        "type": "attack-pattern",
+        "spec_version": "2.1",
+        "created": T0,
+        "modified": T0,
+        "created_by_ref": common["id"],
+    }
+    first, second = ({**head, "id": f"attack-pattern--{number(n)}", "name": str(n)} for n in (1, 2))
+    assert post(ann, common, first)["failure_count"] == 0
+    assert post(bob, common, first, second)["failure_count"] == 0
+    assert len(ann.get(OBJECTS).json()["objects"]) == 3
+
+
+def test_what_a_liar_added_can_be_taken_out_and_its_ids_are_free(
+    sharing: Sharing, ann: httpx.Client, bob: httpx.Client
+) -> None:
+    us = identity("bob's")
+    post(ann, us, indicator(1), address("192.0.2.1"))
+    assert post(bob, us, indicator(1, T1), indicator(2, created_by_ref=us["id"]), indicator(3))["success_count"] == 2
+    seen = bob.get(f"{OBJECTS}").headers["x-taxii-date-added-last"]
+    with closing(store.open_store(sharing.place)) as database, database.writing():
+        withdraw_all(database, "ann")
+    assert [each["id"] for each in bob.get(OBJECTS).json()["objects"]] == [indicator(3)["id"]]
+    assert post(bob, us, indicator(1, T1), indicator(2, created_by_ref=us["id"]))["failure_count"] == 0
+    later = bob.get(OBJECTS, params={"added_after": seen}).json()["objects"]
+    assert [each["id"] for each in later] == [us["id"], indicator(1)["id"], indicator(2)["id"]]
 
 
 @pytest.mark.parametrize(("marking", "own"), [(RED, False), (STRICT, True)])

@@ -61,15 +61,20 @@ def list_(*, place: str, form: str) -> None:
 
 @member.command("revoke")
 @click.argument("name")
+@click.option("--take-out", is_flag=True, help="Take out everything it added, too.")
 @SHARED
-def revoke(*, name: str, place: str) -> None:
+def revoke(*, name: str, take_out: bool, place: str) -> None:
     """Take NAME's token back: the next request with it is refused."""
+    from stillwatch.intel.taxii.adding import withdraw_all
     from stillwatch.intel.taxii.members import revoke_member
     from stillwatch.intel.taxii.store import open_store
 
     with closing(open_store(place)) as database:
         revoke_member(database, name)
-    say(f"{name}'s token is revoked")
+        if take_out:
+            with database.writing():
+                withdraw_all(database, name)
+    say(f"{name}'s token is revoked{', and what it added is taken out' if take_out else ''}")
 
 
 def _words(collections: tuple[str, ...]) -> str:

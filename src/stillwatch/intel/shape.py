@@ -19,6 +19,9 @@ SPEC_VERSION: Final = "2.1"
 LONGEST_ID: Final = 160
 DEEPEST: Final = 32  # levels of nesting; the deepest that OASIS's own schemas know is some ten
 LONGEST_TEXT: Final = 256 * 1024  # characters in one string
+REFERENCE: Final = frozenset(("marking-definition", "extension-definition", "identity", "attack-pattern"))
+"""Types that others refer to: what a marking, an extension or a technique is, and who speaks. They tell of nobody."""
+
 _ID: Final = re.compile(
     r"([a-z][a-z0-9-]{1,80}[a-z0-9])--[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from stillwatch.errors import TaxiiError
 from stillwatch.intel.document import Fault
 from stillwatch.intel.moment import now_micros, to_text
+from stillwatch.intel.shape import REFERENCE
 from stillwatch.intel.tlp import Tlp, definitions, marking_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _GONE: Final = """
     UPDATE stillwatch_taxii_objects SET gone = 1, is_first = 0, is_last = 0, content = ''
     WHERE collection = ? AND added = ?
 """
+_PURGE: Final = "DELETE FROM stillwatch_taxii_objects WHERE member = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,14 @@ def add(
         told.append(Told(each.shape.id, to_text(_version_of(batch, each)), reason))
     _write(database, batch)
     return told
+
+
+def withdraw_all(database: Database, member: str) -> None:
+    """Take out everything that a member added, as if it had never been; to be called while writing.
+
+    Its ids are free again: whoever they rightly belong to can publish under them.
+    """
+    database.rows(_PURGE, (member,))  # whatever has one of its ids is its own, so that no other's place changes
 
 
 def withdraw(
@@ -156,7 +166,9 @@ def _add(batch: _Batch, item: Item) -> str:
         return ""
     if kept and kept[0].member != batch.member:
         return "this id belongs to another member, who alone may publish new versions of it"
-    if any(each.member != batch.member for each in batch.known.get(shape.creator, ())):
+    # what is the same for everybody (a technique, say) is everybody's to bring
+    speaks = shape.type not in REFERENCE
+    if speaks and any(each.member != batch.member for each in batch.known.get(shape.creator, ())):
         return "`created_by_ref` is an identity that another member brought"
     batch.added += 1
     version = batch.added if shape.version is None else shape.version

@@ -14,6 +14,7 @@ import msgspec
 
 from stillwatch.errors import BundleError, MarkingError, PollError
 from stillwatch.intel.document import Fault, Item, items
+from stillwatch.intel.shape import REFERENCE
 from stillwatch.intel.tlp import definitions, marking_of, may_go
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 1000  # objects in a request
 _SHOWN: Final = 20  # reasons given, of however many there are
-_UNMARKED: Final = frozenset(("marking-definition", "extension-definition"))  # they say what others mean
 _ASKED: Final = 60  # times that a status is asked for
 _BETWEEN: Final = 1.0  # seconds
 
@@ -70,7 +70,7 @@ def allowed(document: Document, alias: str, received: IntelStore | None) -> list
         tlp = marking_of(each.value, known)
         if each.shape.id in others:
             tlp = _stricter(tlp, others[each.shape.id])
-        exempt = each.shape.type in _UNMARKED and tlp is None
+        exempt = each.shape.type in REFERENCE and tlp is None
         if not exempt and not may_go(tlp, alias, received=each.shape.id in others):
             marked = "bears no TLP marking" if tlp is None else f"is marked {tlp.label}"
             forbidden.append(f"{each.shape.id} {marked}{', and came from others' if each.shape.id in others else ''}")
@@ -110,7 +110,7 @@ def _stricter(ours: Tlp | None, theirs: Tlp | None) -> Tlp | None:
 
 def _envelopes(some: Sequence[Item], largest: int) -> Iterator[bytes]:
     """Put objects into as few envelopes as may be sent; what others refer to goes first."""
-    ordered = sorted(some, key=lambda each: each.shape.type not in {*_UNMARKED, "identity"})
+    ordered = sorted(some, key=lambda each: each.shape.type not in REFERENCE)
     held: list[bytes] = []
     size = 0
     for each in ordered:
