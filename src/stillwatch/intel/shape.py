@@ -88,7 +88,7 @@ def shape_of(thing: Mapping[str, Any]) -> Shape:
         raise ValueError("`created_by_ref` is no identity's identifier")
     if confidence is not None and (type(confidence) is not int or not 0 <= confidence <= 100):
         raise ValueError("`confidence` is no whole number from 0 to 100")
-    if revoked not in {None, True, False}:
+    if revoked is not None and type(revoked) is not bool:
         raise ValueError("`revoked` is neither true nor false")
     return Shape(
         identifier,
