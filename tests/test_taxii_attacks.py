@@ -34,7 +34,7 @@ from stillwatch.cli.share_serve import RequestLimits
 from stillwatch.database.sqlite import SqliteDatabase
 from stillwatch.errors import TaxiiError, UnknownNameError, UsageError
 from stillwatch.intel.moment import to_micros
-from stillwatch.intel.taxii import members, store
+from stillwatch.intel.taxii import members, statuses, store
 from stillwatch.intel.taxii.adding import add, withdraw_all
 from stillwatch.intel.taxii.asked import Asked
 from stillwatch.intel.taxii.collections import seen_by
@@ -203,6 +203,18 @@ def test_a_replayed_post_changes_nothing(ann: httpx.Client) -> None:
         status = post(ann, indicator(1), indicator(1, T1), indicator(1), address("192.0.2.1"))
         assert (status["success_count"], status["failure_count"]) == (4, 0)
     assert len(ann.get(f"{OBJECTS}?match[version]=all").json()["objects"]) == 3
+
+
+def test_a_defect_is_told_as_an_error_and_nothing_is_half_done(
+    ann: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post(ann, indicator(1))
+    with monkeypatch.context() as broken:
+        broken.setattr(statuses, "keep", None)
+        answer = ann.post(OBJECTS, json={"objects": [indicator(2)]}, headers=SENT)
+        assert (answer.status_code, answer.json()["http_status"]) == (500, "500")
+    assert len(ann.get(OBJECTS).json()["objects"]) == 1
+    assert post(ann, indicator(2))["success_count"] == 1
 
 
 def test_a_replay_does_not_revive_what_was_withdrawn(ann: httpx.Client) -> None:

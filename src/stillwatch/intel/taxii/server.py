@@ -136,6 +136,9 @@ class TaxiiServer:
             )
         except _GoneError:
             return
+        except Exception:  # noqa: BLE001  a defect of ours is told as such, and noted in the access log like all else
+            _log.exception("%s %s", asked.method, scope["path"])
+            answered = answer.refused(TaxiiError(500, "Internal Server Error", "This is a defect of the server."))
         await _send(send, answered, bodiless=asked.method == "HEAD")
         if self._access is not None:
             who = "" if caller is None else caller.member
