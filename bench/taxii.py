@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import http.client
+import json
 import os
 import random
 import signal
@@ -20,7 +21,7 @@ import tempfile
 import threading
 import time
 import uuid
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +40,6 @@ from stillwatch.intel.taxii.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-import json
-from contextlib import contextmanager
 
 _TYPES = ("indicator",) * 8 + ("campaign", "infrastructure")
 
