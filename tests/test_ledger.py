@@ -402,7 +402,7 @@ def test_postgres_without_psycopg_says_what_to_install() -> None:
         check=False,
         env={**os.environ, "PYTHONPATH": str(Path(stillwatch.__file__).parent.parent)},
     )
-    assert "UsageError: a ledger in PostgreSQL needs psycopg: pip install 'stillwatch[postgres]'" in done.stderr
+    assert "UsageError: PostgreSQL needs psycopg: pip install 'stillwatch[postgres]'" in done.stderr
 
 
 def test_a_server_that_is_not_there_is_said_without_secrets(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from stillwatch.cli.output import console_on
 from stillwatch.cli.share_options import tips_told
 from stillwatch.errors import BundleError, ShareError
 from stillwatch.intel import bundle, leaving
+from stillwatch.intel.document import items, read_bundle
 from stillwatch.intel.marking import Marking
 from stillwatch.intel.receive import LONGEST, Handed, Received, received
+from stillwatch.intel.received import IntelStore
 from stillwatch.intel.sightings import sightings
 from stillwatch.intel.stix import Terms, export, pattern_of, provider_id
 from stillwatch.intel.tips import hearsay_of, tips_in
@@ -237,6 +239,20 @@ def test_a_folder_is_one_source(tmp_path: Path) -> None:
     for number in (1, 2):
         (tmp_path / f"{number}.json").write_bytes(bundle.to_json([indicator(number=number)]))
     assert {tip.via for tip in tips_in([tmp_path], datetime.now(UTC)).tips} == {str(tmp_path)}
+
+
+def test_what_was_polled_is_a_tip_of_the_collection_that_it_came_from(tmp_path: Path) -> None:
+    place, url = tmp_path / "intel.sqlite", "https://provider.example/industry/collections/1/"
+    bundle_file = tmp_path / "bundle.json"
+    objects = [indicator(number=1), {**indicator(number=2), "revoked": True}]
+    bundle_file.write_text(
+        json.dumps({"type": "bundle", "id": f"bundle--{'0' * 8}-0000-4000-8000-{'0' * 12}", "objects": objects})
+    )
+    with IntelStore(place, create=True) as store:
+        store.take(url, list(items(read_bundle(bundle_file))))
+    (tip,) = tips_in([place], datetime.now(UTC)).tips
+    assert tip.via == url
+    assert [mark.mark for mark in tip.marks] == ["a" * 16]
 
 
 # ---- how far a word moves anything

@@ -22,10 +22,13 @@
     |  |- StateError       what guards share cannot be reached, or does not do what it is asked for
     |  |- NetworksError      a database or list of networks cannot be read: carries path and line where known
     |  |- RequestError       a request to a model's API cannot be read: carries the parameter where it is one
-    |  |- BundleError        a bundle of STIX objects that cannot be read
+    |  |- BundleError        objects to share are too many, too deep, too large or no STIX
     |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
     |  |  `- NoLedgerError   there is none yet
     |  |- ChainError         a ledger whose audit trail is not what it was
+    |  |- IntelError         a store of shared intelligence that is not there, cannot be reached, or is of other version
+    |  |- TaxiiError         what a TAXII server tells a client that it cannot have: carries the HTTP status
+    |  |- PollError          a TAXII server of others cannot be reached, refuses, or answers what is no TAXII
     |  `- UpstreamError      the server behind the gateway: not reached, silent, broke off; carries a status
     `- OutputError           results could not be written: disk full, no permission (exit code 3)
 
@@ -111,6 +114,10 @@ class FactsError(UsageError):
 
 class UnknownNameError(UsageError):
     """No campaign or account of that name is in the findings, or no decision of that id in the ledger."""
+
+
+class MarkingError(UsageError):
+    """What was to be published may not go there by its marking, or bears none; the text has one object a line."""
 
 
 class LadderError(UsageError):
@@ -205,7 +212,7 @@ class RequestError(InputError):
 
 
 class BundleError(InputError):
-    """A bundle of STIX objects cannot be read: too large, no JSON, no bundle; names the file."""
+    """Objects to share, or received, are too many, too deep, too large or no STIX 2.1; the text says which and why."""
 
 
 class LedgerError(InputError):
@@ -218,6 +225,37 @@ class NoLedgerError(LedgerError):
 
 class ChainError(InputError):
     """A ledger whose audit trail is not what it was; the text names the first broken entry."""
+
+
+class IntelError(InputError):
+    """A store of shared intelligence that is not there, cannot be reached or written, or is of another version."""
+
+
+class TaxiiError(InputError):
+    """What a TAXII server tells a client that it cannot have (TAXII 2.1, 3.6.1).
+
+    Attributes:
+        status: of HTTP.
+        title: what is wrong, in a word or two.
+        description: what the client can do about it; shows nothing of what the client may not see.
+        retry_after: seconds until it is worth asking again; None if that is not known.
+    """
+
+    def __init__(self, status: int, title: str, description: str, *, retry_after: float | None = None) -> None:
+        self.status, self.title, self.description, self.retry_after = status, title, description, retry_after
+        super().__init__(f"{status} {title}: {description}")
+
+
+class PollError(InputError):
+    """A TAXII server of others cannot be reached, refuses, or answers what is no TAXII 2.1.
+
+    Attributes:
+        status: of HTTP; None where there was no answer.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class UpstreamError(InputError):

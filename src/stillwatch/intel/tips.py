@@ -1,17 +1,19 @@
 """Tips put to work: read from files, and weighed for a scan. Touches the files that it is told to read.
 
-A file or folder is one source: the names that are written in it are claims.
+A file or folder is one source: the names that are written in it are claims. A store of what was polled has as many
+sources as collections were polled.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stillwatch.errors import BundleError
 from stillwatch.intel.bundle import objects_in, read
 from stillwatch.intel.receive import Handed, Received, received
+from stillwatch.intel.received import IntelStore
 from stillwatch.verdicts.hearsay import PER_SOURCE, Hearsay, Word
 
 if TYPE_CHECKING:
@@ -21,23 +23,46 @@ if TYPE_CHECKING:
     from stillwatch.intel.tip import Tip
 
 
+_SQLITE: Final = b"SQLite format 3\0"
+
+
 def tips_in(paths: Iterable[Path], now: datetime) -> Received:
-    """Read bundles from files and folders (all `*.json` in them).
+    """Read bundles from files and folders (all `*.json` in them), and what stands in stores of `share poll`.
 
     Args:
-        paths: files and folders.
+        paths: files, folders, and stores in SQLite.
         now: the moment that the future is told from.
 
     Raises:
         BundleError: one of them cannot be read.
+        IntelError: a store is of a version that cannot be read.
 
     """
-    handed = [
-        Handed(str(path), objects_in(read(file), where=str(file)), _made(file, now))
-        for path in paths
-        for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])
-    ]
+    handed: list[Handed] = []
+    for path in paths:
+        if _is_store(path):
+            handed += _polled(path, now)
+            continue
+        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        handed += [Handed(str(path), objects_in(read(file), where=str(file)), _made(file, now)) for file in files]
     return received(sorted(handed, key=lambda each: each.received_at))
+
+
+def _is_store(path: Path) -> bool:
+    """Whether it is a database in SQLite (https://www.sqlite.org/fileformat.html, section 1.3)."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _polled(path: Path, now: datetime) -> list[Handed]:
+    """Give what stands in a store: each object as its source handed it over."""
+    with IntelStore(path) as store:
+        return [
+            Handed(each.source, [each.content.encode()], datetime.fromtimestamp(each.received / 1e6, UTC))
+            for each in store.standing(now=round(now.timestamp() * 1e6))
+        ]
 
 
 def hearsay_of(tips: Iterable[Tip], keys: Sequence[bytes], now: datetime) -> Hearsay:
