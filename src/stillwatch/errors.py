@@ -24,6 +24,8 @@
     |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
     |  |  `- NoLedgerError   there is none yet
     |  |- ChainError         a ledger whose audit trail is not what it was
+    |  |- LineageError       keys of dyes, commitments or a suspect's texts that cannot be read
+    |  |- CommitmentError    a key that is not the one that was committed to
     |  `- UpstreamError      the server behind the gateway: not reached, silent, broke off; carries a status
     `- OutputError           results could not be written: disk full, no permission (exit code 3)
 
@@ -208,6 +210,14 @@ class NoLedgerError(LedgerError):
 
 class ChainError(InputError):
     """A ledger whose audit trail is not what it was; the text names the first broken entry."""
+
+
+class LineageError(InputError):
+    """A file of dyes' keys, of commitments or of a suspect's texts, or a tokenizer, that cannot be read."""
+
+
+class CommitmentError(InputError):
+    """A key that was not committed to, or is not the one that was; the text says what differs."""
 
 
 class UpstreamError(InputError):
