@@ -82,7 +82,7 @@ def distinct_grams(corpus: Corpus, width: int, *, prompts: Corpus | None = None,
     Args:
         corpus: the suspect's texts.
         width: tokens of context; the first `width` tokens of a text are nobody's last.
-        prompts: what the suspect was asked: it may repeat that without having learned it, so k-grams of it do not count.
+        prompts: what the suspect was asked: it may repeat that without having learned it, so that does not count.
         given: answers that a campaign got: only what follows their contexts counts. See `radioactivity` for the price.
 
     """

@@ -115,7 +115,7 @@ def _round(a: np.uint64, b: np.uint64, c: np.uint64, d: np.uint64) -> tuple[np.u
 
 
 @compiled
-def _values_at(
+def _values_at(  # noqa: PLR0917  compiled code takes no keywords
     tokens: Tokens, ends: NDArray[np.int64], width: int, first: np.uint64, second: np.uint64, found: Words
 ) -> None:
     start_a, start_b = np.uint64(0x736F6D6570736575) ^ first, np.uint64(0x646F72616E646F6D) ^ second

@@ -158,7 +158,7 @@ def scored(key: DyeKey, grams: Grams, *, selected: bool = False) -> Scored:
 def radioactivity(
     corpus: Corpus,
     keys: Sequence[DyeKey],
-    settings: Settings = Settings(),  # noqa: B008  frozen
+    settings: Settings = Settings(),
     *,
     prompts: Corpus | None = None,
     given: Mapping[str, Corpus] | None = None,
@@ -188,7 +188,7 @@ def radioactivity(
     distinct, tokens = len(widest.ends), len(corpus.tokens)
     repeated = 1.0 - distinct / widest.scorable if widest.scorable else 0.0
     told = tuple(
-        _told(test, log_p, out, need, len(keys), settings, repeated)
+        _told(test, log_p, settings, keys=len(keys), need=need, stands_out=out, repeated=repeated)
         for test, log_p, out in zip(tests, adjusted, stand_out, strict=True)
     )
     tokens_needed = math.ceil(need * tokens / distinct) if distinct else None
@@ -196,7 +196,7 @@ def radioactivity(
 
 
 def _told(
-    test: Scored, log_p: float, stands_out: bool, need: int, keys: int, settings: Settings, repeated: float
+    test: Scored, log_p: float, settings: Settings, *, keys: int, need: int, stands_out: bool, repeated: float
 ) -> Told:
     power = tails.power_of(test.grams, settings.effect, error=settings.error / keys) if test.grams else 0.0
     if log_p <= math.log(settings.error):
