@@ -17,6 +17,7 @@ from stillwatch.cli.demo import demo
 from stillwatch.cli.explain import explain
 from stillwatch.cli.guard import guard
 from stillwatch.cli.ledger import ledger
+from stillwatch.cli.lineage import lineage
 from stillwatch.cli.output import say
 from stillwatch.cli.policy import policy
 from stillwatch.cli.replay import replay
@@ -36,6 +37,7 @@ EXTRAS: Final = {  # packages that not everybody needs, and the extra that bring
     **dict.fromkeys(("envoy", "google", "grpc"), "envoy"),
     "hiredis": "valkey",
     "psycopg": "postgres",
+    **dict.fromkeys(("httpx", "tokenizers", "torch", "transformers"), "lineage"),
 }
 
 
@@ -93,7 +95,7 @@ def commands() -> None:
 
 
 for _command in (
-    *(scan, explain, decide, decisions, ledger, guard, policy, replay),
+    *(scan, explain, decide, decisions, ledger, guard, policy, replay, lineage),
     *(baseline, simulate, demo, version),
 ):
     commands.add_command(_command)

@@ -1,0 +1,182 @@
+"""`stillwatch lineage test`: do a suspect's texts carry a dye?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stillwatch.cli.lineage_options import COMMITMENTS, HEAD, TOKENIZER
+from stillwatch.cli.options import FILE
+from stillwatch.cli.output import require_writable, say
+from stillwatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from stillwatch.decisions.audit import Head
+    from stillwatch.lineage.keys import DyeKey
+    from stillwatch.lineage.radioactivity import Radioactivity, Told
+    from stillwatch.lineage.tokeniser import Tokeniser
+
+
+class _Given(click.ParamType[Any]):
+    """What a campaign got: `c-7f3a=answers.jsonl`."""
+
+    name = "given"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401  the signature is click's
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, Path]:
+        campaign, equals, path = str(value).rpartition("=")
+        if not (campaign and equals and path):
+            self.fail(f"{value!r}: write CAMPAIGN=FILE", param, ctx)
+        return campaign, Path(path)
+
+
+@click.command("test")
+@click.option("--suspect", type=FILE, required=True, metavar="TEXTS", help="What the suspect said: .jsonl or text.")
+@click.option("--keys", type=FILE, required=True, metavar="KEYS", help="Every key that is to be tried.")
+@TOKENIZER
+@click.option(
+    "--given", type=_Given(), multiple=True, metavar="CAMPAIGN=FILE", help="Answers a campaign got: look only there."
+)
+@COMMITMENTS
+@HEAD
+@click.option("--uncommitted", is_flag=True, help="Try keys that were not committed to; nothing for a court.")
+@click.option(
+    "--error",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="Probability of accusing anybody innocent, over all keys.",
+)
+@click.option(
+    "--effect",
+    type=click.FloatRange(0, 10, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="Least surplus a k-gram to be found, in standard deviations.",
+)
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the result here as JSON.")
+def test_suspect(
+    *,
+    suspect: Path,
+    keys: Path,
+    tokenizer: Path | None,
+    given: tuple[tuple[str, Path], ...],
+    commitments: Path,
+    head: Head | None,
+    uncommitted: bool,
+    error: float,
+    effect: float,
+    output: Path | None,
+) -> None:
+    """Test a suspect's texts for the dye of every key, corrected for all of them.
+
+    Give all keys that you would look at, not only the one that you suspect: what is tried and not told spoils the
+    p-value. Each different k-gram is counted once, so that a suspect that repeats itself does not look guilty.
+    """
+    from stillwatch.lineage.grams import Corpus
+    from stillwatch.lineage.key_ring import load_keys
+    from stillwatch.lineage.keys import commitment
+    from stillwatch.lineage.radioactivity import Settings, radioactivity
+    from stillwatch.lineage.radioactivity_v1 import written
+    from stillwatch.lineage.suspect import read_texts
+    from stillwatch.lineage.tokeniser import tokeniser_from
+    from stillwatch.report.output_file import write_whole
+
+    require_writable(output, read=(suspect, keys, tokenizer, *(path for _, path in given)))
+    ring = load_keys(keys)
+    if not ring:
+        raise UsageError(f"{keys}: holds no key, so that there is nothing to test for")
+    unknown = {campaign for campaign, _ in given} - {key.campaign for key in ring}
+    if unknown:
+        raise UsageError(f"--given: no key of {', '.join(sorted(unknown))} in {keys}")
+    if not uncommitted:
+        _require_commitments(ring, commitments, head, keys)
+    tokeniser = tokeniser_from(tokenizer)
+    _require_tokenizer(ring, tokeniser)
+    said = read_texts(suspect)
+    corpus = Corpus.of(tokeniser.encoded(each.text for each in said))
+    prompts = Corpus.of(tokeniser.encoded(each.prompt for each in said if each.prompt))
+    answers = {
+        campaign: Corpus.of(tokeniser.encoded(each.text for each in read_texts(path))) for campaign, path in given
+    }
+    settings = Settings(error, effect)
+    found = radioactivity(corpus, ring, settings, prompts=prompts, given=answers)
+    if output is not None:
+        made_of = {
+            "suspect": _digest(suspect),
+            "tokenizer": tokeniser.name,
+            "commitments": [commitment(key) for key in ring],
+            "committed": not uncommitted,
+            "given": {campaign: _digest(path) for campaign, path in given},
+        }
+        write_whole(output, written(found, settings, made_of=made_of))
+    _print(found)
+
+
+def _require_commitments(ring: tuple[DyeKey, ...], path: Path, head: Head | None, keys: Path) -> None:
+    from stillwatch.lineage.commitments import committed_to, read_commitments
+
+    if not path.exists():
+        raise UsageError(f"{path}: no commitments; name them with --commitments, or try keys with --uncommitted")
+    held = read_commitments(path, head)
+    for key in ring:
+        committed_to(key, held, place=str(keys))
+
+
+def _require_tokenizer(ring: tuple[DyeKey, ...], tokeniser: Tokeniser) -> None:
+    for key in ring:
+        if key.tokenizer and key.tokenizer != tokeniser.name:
+            raise UsageError(
+                f"campaign {key.campaign!r}: its dye lies in token ids of another tokenizer (SHA-256 {key.tokenizer});"
+                " name that one with --tokenizer"
+            )
+    if tokeniser.name == "words":
+        say("no --tokenizer: texts are cut into words; a model's dye cannot be seen in those")
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _print(found: Radioactivity) -> None:
+    click.echo(
+        f"Texts:    {found.texts:,}, {found.tokens:,} tokens; {found.repeated:.0%} of the k-grams repeat themselves"
+    )
+    for told in found.campaigns:
+        click.echo(f"{told.scored.campaign}: {told.finding}")
+        click.echo(f"  {told.why}")
+        click.echo(
+            f"  p {_power_of_ten(told.scored.log_p)}, over all keys {_power_of_ten(told.log_p_holm)};"
+            f" e {_power_of_ten(told.scored.log_e)}; power {told.power:.2f}"
+        )
+        _print_needed(told, found)
+
+
+def _print_needed(told: Told, found: Radioactivity) -> None:
+    from stillwatch.lineage.radioactivity import Finding
+
+    if told.finding is Finding.CANNOT_TELL:
+        needed = f"about {found.tokens_needed:,} tokens" if found.tokens_needed else f"{found.grams_needed:,} k-grams"
+        click.echo(f"  to tell: {needed} of texts like these" if found.tokens_needed else f"  to tell: {needed}")
+
+
+def _power_of_ten(log: float) -> str:
+    import math
+
+    if not math.isfinite(log):
+        return "0"
+    exponent = math.floor(log / math.log(10.0))
+    return (
+        f"{math.exp(log - exponent * math.log(10.0)):.1f}e{exponent:+03d}"
+        if exponent not in range(-3, 4)
+        else f"{math.exp(log):.3g}"
+    )
