@@ -48,10 +48,10 @@ def gamma_tail(total: float, count: int) -> float:
     if total > count:  # P(at most count - 1 events of a Poisson process by time `total`), summed downwards
         first = (count - 1) * math.log(total) - total - math.lgamma(count)
         fewer = np.arange(count - 1, max(count - 1 - _reach(count), 0), -1, dtype=np.float64)
-        return first + _log_series(np.log(fewer / total))
+        return first + _log_series(np.log(fewer) - math.log(total))
     first = count * math.log(total) - total - math.lgamma(count + 1)
     more = np.arange(count + 1, count + 1 + _reach(count), dtype=np.float64)
-    return _complement(first + _log_series(np.log(total / more)))
+    return _complement(first + _log_series(math.log(total) - np.log(more)))
 
 
 def binomial_e_value(successes: int, trials: int, share: float) -> float:

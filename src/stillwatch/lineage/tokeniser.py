@@ -81,12 +81,20 @@ class FromFile:
         self.name = hashlib.sha256(data).hexdigest()
 
     def encoded(self, texts: Iterable[str]) -> list[Tokens]:
-        """Give each text's token ids."""
+        """Give each text's token ids.
+
+        Raises:
+            LineageError: it has no token for what a text says.
+
+        """
         whole = list(texts)
         found: list[Tokens] = []
         for start in range(0, len(whole), _AT_ONCE):
             some = whole[start : start + _AT_ONCE]
-            encodings = self._tokenizer.encode_batch_fast(some, add_special_tokens=False)
+            try:
+                encodings = self._tokenizer.encode_batch_fast(some, add_special_tokens=False)
+            except Exception as error:  # the package raises no narrower one
+                raise LineageError(f"the tokenizer cannot read the texts: {error}") from error
             found += [np.asarray(each.ids, np.uint32) for each in encodings]
         return found
 
