@@ -216,9 +216,7 @@ def _student_texts(seed: int, share: float, dye: Dye) -> tuple[Answers, Answers,
 
 def roc(parts: int = 40, tokens: int = 5_000) -> None:
     """Share of students' pieces that are found at a given share of innocent ones."""
-    print(
-        f"\nROC: pieces of {tokens:,} tokens, found at false alarms of 1 % and 5 %, and the area; {parts} pieces a student"
-    )
+    print(f"\nROC: {parts} pieces of {tokens:,} tokens a student; found at false alarms of 1 % and 5 %, and the area")
     for name, dye in DYES.items():
         logs = {}
         for share in SHARES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,12 @@ from stillwatch.cli.output import require_writable, say
 from stillwatch.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stillwatch.decisions.audit import Head
     from stillwatch.lineage.keys import DyeKey
     from stillwatch.lineage.radioactivity import Radioactivity, Told
+    from stillwatch.lineage.suspect import Said
     from stillwatch.lineage.tokeniser import Tokeniser
 
 
@@ -37,7 +41,12 @@ class _Given(click.ParamType[Any]):
 
 
 @click.command("test")
-@click.option("--suspect", type=FILE, required=True, metavar="TEXTS", help="What the suspect said: .jsonl or text.")
+@click.option("--suspect", type=FILE, metavar="TEXTS", help="What the suspect said: .jsonl or text.")
+@click.option("--endpoint", metavar="URL", help="Ask the suspect here instead, e.g. https://host/v1.")
+@click.option("--model", metavar="NAME", help="The suspect's name at the endpoint.")
+@click.option("--prompts", type=FILE, metavar="FILE", help="What to ask the endpoint: .jsonl or text.")
+@click.option("--answers", type=FILE, metavar="FILE", help="Where its answers are kept; is gone on with.")
+@click.option("--budget", type=click.IntRange(1), metavar="N", help="Requests to send to it at most, in this run.")
 @click.option("--keys", type=FILE, required=True, metavar="KEYS", help="Every key that is to be tried.")
 @TOKENIZER
 @click.option(
@@ -63,7 +72,12 @@ class _Given(click.ParamType[Any]):
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the result here as JSON.")
 def test_suspect(
     *,
-    suspect: Path,
+    suspect: Path | None,
+    endpoint: str | None,
+    model: str | None,
+    prompts: Path | None,
+    answers: Path | None,
+    budget: int | None,
     keys: Path,
     tokenizer: Path | None,
     given: tuple[tuple[str, Path], ...],
@@ -77,18 +91,20 @@ def test_suspect(
     """Test a suspect's texts for the dye of every key, corrected for all of them.
 
     Give all keys that you would look at, not only the one that you suspect: what is tried and not told spoils the
-    p-value. Each different k-gram is counted once, so that a suspect that repeats itself does not look guilty.
+    p-value. Each different k-gram is counted once, so that a suspect that repeats itself does not look guilty. The
+    endpoint's key is read from the environment, STILLWATCH_SUSPECT_KEY.
     """
     from stillwatch.lineage.grams import Corpus
     from stillwatch.lineage.key_ring import load_keys
     from stillwatch.lineage.keys import commitment
     from stillwatch.lineage.radioactivity import Settings, radioactivity
     from stillwatch.lineage.radioactivity_v1 import written
-    from stillwatch.lineage.suspect import read_texts
+    from stillwatch.lineage.suspect import read_prompts, read_texts
     from stillwatch.lineage.tokeniser import tokeniser_from
     from stillwatch.report.output_file import write_whole
 
-    require_writable(output, read=(suspect, keys, tokenizer, *(path for _, path in given)))
+    texts = _texts_file(suspect, endpoint, answers, {"--model": model, "--prompts": prompts, "--budget": budget})
+    require_writable(output, read=(texts, prompts, keys, tokenizer, *(path for _, path in given)))
     ring = load_keys(keys)
     if not ring:
         raise UsageError(f"{keys}: holds no key, so that there is nothing to test for")
@@ -99,17 +115,18 @@ def test_suspect(
         _require_commitments(ring, commitments, head, keys)
     tokeniser = tokeniser_from(tokenizer)
     _require_tokenizer(ring, tokeniser)
-    said = read_texts(suspect)
+    if endpoint is None:
+        said = read_texts(texts)
+    else:
+        said = _asked(endpoint, model or "", read_prompts(prompts or texts), texts, budget or 0)
     corpus = Corpus.of(tokeniser.encoded(each.text for each in said))
-    prompts = Corpus.of(tokeniser.encoded(each.prompt for each in said if each.prompt))
-    answers = {
-        campaign: Corpus.of(tokeniser.encoded(each.text for each in read_texts(path))) for campaign, path in given
-    }
+    asked = Corpus.of(tokeniser.encoded(each.prompt for each in said if each.prompt))
+    got = {campaign: Corpus.of(tokeniser.encoded(each.text for each in read_texts(path))) for campaign, path in given}
     settings = Settings(error, effect)
-    found = radioactivity(corpus, ring, settings, prompts=prompts, given=answers)
+    found = radioactivity(corpus, ring, settings, prompts=asked, given=got)
     if output is not None:
         made_of = {
-            "suspect": _digest(suspect),
+            "suspect": _digest(texts),
             "tokenizer": tokeniser.name,
             "commitments": [commitment(key) for key in ring],
             "committed": not uncommitted,
@@ -117,6 +134,40 @@ def test_suspect(
         }
         write_whole(output, written(found, settings, made_of=made_of))
     _print(found)
+
+
+def _texts_file(
+    suspect: Path | None, endpoint: str | None, answers: Path | None, asking: dict[str, object | None]
+) -> Path:
+    """Give the file that the suspect's texts are in, or will be."""
+    asking = {"--answers": answers, **asking}
+    if endpoint is None:
+        given = [name for name, value in asking.items() if value is not None]
+        if given:
+            raise UsageError(f"{given[0]}: is for --endpoint")
+        if suspect is None:
+            raise UsageError("name the suspect's texts with --suspect, or where to ask it with --endpoint")
+        return suspect
+    missing = [name for name, value in asking.items() if value is None]
+    if missing or answers is None:
+        raise UsageError(f"--endpoint needs {', '.join(missing)} as well")
+    if suspect is not None:
+        raise UsageError("--suspect and --endpoint: give one of them")
+    return answers
+
+
+def _asked(url: str, model: str, prompts: Sequence[str], answers: Path, budget: int) -> tuple[Said, ...]:
+    """Ask the endpoint, with a bar on a terminal."""
+    import os
+
+    from stillwatch.lineage.endpoint import Endpoint, ask
+
+    endpoint = Endpoint(url, model, os.environ.get("STILLWATCH_SUSPECT_KEY", ""))
+    with click.progressbar(length=len(prompts), label="asking", file=sys.stderr) as bar:
+        said = ask(endpoint, prompts, answers, budget, lambda done: bar.update(done - bar.pos))
+    if len(said) < len(prompts):
+        say(f"{len(said):,} of {len(prompts):,} prompts are answered; run this again to go on, if the budget ended")
+    return said
 
 
 def _require_commitments(ring: tuple[DyeKey, ...], path: Path, head: Head | None, keys: Path) -> None:
