@@ -5,6 +5,8 @@
     lineage.py roc             how many pieces of 5,000 tokens of them are found, and at what false alarms
     lineage.py campaigns       sixteen campaigns told apart
     lineage.py null            a thousand null tests over ten undyed students
+    lineage.py quality         the teacher's perplexity of dyed answers
+    lineage.py reworded        what is left after words were replaced
     lineage.py                 all of them
 
 Teacher and students are small on purpose, so that everything runs on one core in minutes: the teacher is a table of
@@ -276,12 +278,49 @@ def null(undyed: int = 10, keys: int = 100) -> None:
         )
 
 
+def quality(count: int = 2_000) -> None:
+    """Perplexity of dyed answers, by the teacher that wrote them, against undyed ones."""
+    teacher, rng = Teacher(1), np.random.default_rng(5)
+    normal = teacher.logits - np.log(np.exp(teacher.logits).sum(axis=1, keepdims=True))
+
+    def perplexity(answers: Answers) -> float:
+        return math.exp(-float(normal[answers[:, 1:-1], answers[:, 2:]].mean()))
+
+    plain, again = (perplexity(teacher.answers(count, rng)) for _ in range(2))
+    print(f"\nquality: the teacher's perplexity of {count * LENGTH:,} tokens of its own: {plain:.2f}")
+    print(f"  undyed   {again / plain - 1:+.2%}, of other tokens")
+    for name, dye in STRENGTHS.items():
+        if dye.width == 2:
+            found = [perplexity(teacher.answers(count // 4, rng, key_of(f"c-{number}", dye))) for number in range(4)]
+            print(f"  {name:8} {float(np.mean(found)) / plain - 1:+.2%}", flush=True)
+
+
+def reworded(seed: int = 1, tokens: int = 40_000) -> None:
+    """p-values where a share of the dyed answers' words was replaced before the student learned from them."""
+    print(f"\nreworded: log10 p of a student of 20 % and 100 % dyed answers, {tokens:,} tokens seen, by words replaced")
+    for name, dye in DYES.items():
+        for share in (0.2, 1.0):
+            row = []
+            for replaced in (0.0, 0.1, 0.3, 0.5):
+                rng = np.random.default_rng(700 + seed)
+                teacher, key, count = Teacher(seed), key_of("c-1", dye), round(ANSWERS * share)
+                dyed = teacher.answers(count, rng, key)
+                dyed = np.where(rng.random(dyed.shape) < replaced, rng.integers(VOCABULARY, size=dyed.shape), dyed)
+                student = Student(np.concatenate([dyed, teacher.answers(ANSWERS - count, rng)]))
+                grams = distinct_grams(corpus_of(student.answers(tokens // LENGTH, rng)), 2)
+                row.append(f"{replaced:.0%}" + log10(scored(key, grams).log_p))
+            print(f"  {name:8} {share:5.0%} dyed: " + "  ".join(row), flush=True)
+
+
+PARTS: Final = (speed, students, roc, campaigns, null, quality, reworded)
+
+
 def main() -> None:
     """Print the figures that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", nargs="?", choices=["speed", "students", "roc", "campaigns", "null"])
+    parser.add_argument("which", nargs="?", choices=[part.__name__ for part in PARTS])
     which = parser.parse_args().which
-    for part in (speed, students, roc, campaigns, null):
+    for part in PARTS:
         if which in {None, part.__name__}:
             part()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -118,6 +120,6 @@ def test_a_key_is_not_shown() -> None:
         ({"scheme": Scheme.GUMBEL}, "gumbel scheme has none"),
     ],
 )
-def test_what_is_no_dye_is_refused(wrong: dict[str, float], message: str) -> None:
+def test_what_is_no_dye_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Dye(**wrong)  # type: ignore[arg-type]  wrong on purpose
+        Dye(**wrong)

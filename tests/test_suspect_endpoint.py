@@ -40,7 +40,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(f"http://127.0.0.1:{self.server_port}/v1/", "suspect-1", "secret", seconds=10)
+        return Endpoint(f"http://127.0.0.1:{self.server_port}/v1/", "suspect-1", "sk-7f3a", seconds=10)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -79,12 +79,13 @@ def server() -> Iterator[Server]:
 
 
 def test_every_prompt_is_asked_once_and_never_again(server: Server, tmp_path: Path) -> None:
-    file, done = tmp_path / "answers", []
+    done: list[int] = []
+    file = tmp_path / "answers"
     found = ask(server.endpoint, PROMPTS, file, 100, done.append)
     assert [(each.prompt, each.text) for each in found] == [(prompt, f"answer to {prompt}") for prompt in PROMPTS]
     assert done == [0, 1, 2, 3, 4]
     assert [each["messages"] for each in server.asked] == [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
-    assert server.tokens == ["Bearer secret"] * 4
+    assert server.tokens == ["Bearer sk-7f3a"] * 4
     assert server.asked[0]["model"] == "suspect-1"
     assert ask(server.endpoint, PROMPTS, file, 100) == found
     assert len(server.asked) == 4
@@ -143,7 +144,7 @@ def test_what_no_patience_mends_is_said_at_once(server: Server, tmp_path: Path, 
     server.script.append((status, b""))
     with pytest.raises(LineageError, match=f"answered {status}") as raised:
         ask(server.endpoint, PROMPTS, tmp_path / "answers", 100)
-    assert "secret" not in str(raised.value)
+    assert "sk-7f3a" not in str(raised.value)
     assert len(server.asked) == 1
 
 
@@ -174,13 +175,13 @@ def command(folder: Path, *arguments: str, code: int = 0) -> str:
     done = subprocess.run(  # noqa: S603  our own command
         [sys.executable, "-m", "stillwatch", "lineage", *arguments],
         cwd=folder,
-        env={**os.environ, "STILLWATCH_SUSPECT_KEY": "secret"},
+        env={**os.environ, "STILLWATCH_SUSPECT_KEY": "sk-7f3a"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == code, done.stderr
-    assert "secret" not in done.stdout + done.stderr
+    assert "sk-7f3a" not in done.stdout + done.stderr
     return done.stdout + " ".join(done.stderr.split())
 
 
@@ -195,7 +196,7 @@ def test_the_command_asks_within_its_budget_and_goes_on(server: Server, tmp_path
     assert "Texts:    4," in printed
     assert "c-1: cannot tell" in printed
     assert len(server.asked) == 4
-    assert set(server.tokens) == {"Bearer secret"}
+    assert set(server.tokens) == {"Bearer sk-7f3a"}
     # what was kept is a file of texts like any other
     assert "Texts:    4," in command(tmp_path, *test, "--suspect", "answers.jsonl")
     for wrong, message in (

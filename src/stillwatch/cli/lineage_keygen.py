@@ -55,11 +55,16 @@ def keygen(
     from stillwatch.lineage.tokeniser import tokeniser_from
     from stillwatch.report.key_file import load_or_make_key
 
-    wanted = {"width": width, "gamma": gamma, "delta": delta}
+    usual = STRENGTHS[strength]
     first_use = not master.exists()
     name = "" if tokenizer is None else tokeniser_from(tokenizer).name
     try:
-        dye = replace(STRENGTHS[strength], **{each: value for each, value in wanted.items() if value is not None})
+        dye = replace(
+            usual,
+            width=usual.width if width is None else width,
+            gamma=usual.gamma if gamma is None else gamma,
+            delta=usual.delta if delta is None else delta,
+        )
         secret = load_or_make_key(master)
         made = [derived_key(secret, campaign, dye, name) for campaign in dict.fromkeys(campaigns)]
     except ValueError as error:
