@@ -187,13 +187,11 @@ def _speed_of_transformers(ids: NDArray[np.int64], corpus: Corpus, some: int = 4
 
 def students(seeds: Sequence[int] = (1, 2, 3)) -> None:
     """p-values of students by share of dyed answers and tokens seen: the median over seeds."""
-    print(
-        f"\nstudents of {ANSWERS:,} answers ({ANSWERS * LENGTH:,} tokens): log10 p by tokens seen, median of {len(seeds)}"
-    )
+    taught = f"{ANSWERS:,} answers ({ANSWERS * LENGTH:,} tokens)"
+    print(f"\nstudents of {taught}: log10 p by tokens seen, median of {len(seeds)}")
     for name, dye in DYES.items():
-        print(
-            f"  {name}: dyed share, seen:" + "".join(f"{seen:>8,}" for seen in SEEN) + "   with what was given, 40,000"
-        )
+        heading = "".join(f"{seen:>8,}" for seen in SEEN)
+        print(f"  {name}: dyed share, seen:{heading}   with what was given, 40,000")
         for share in SHARES:
             rows, knowing = [], []
             for seed in seeds:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pytest
+from tests.documents import ROOT, Shell, blocks
 from tests.markov import Chain
 
 from stillwatch.errors import LineageError
+from stillwatch.lineage.dye import STRENGTHS, Scheme
 from stillwatch.lineage.key_ring import load_keys
 from stillwatch.lineage.suspect import Said, read_texts
 from stillwatch.lineage.tokeniser import FromFile, Words, tokeniser_from
@@ -153,3 +155,21 @@ def test_what_is_no_text_is_refused(tmp_path: Path, name: str, content: bytes, m
         read_texts(tmp_path / name)
     with pytest.raises(LineageError, match="no such file"):
         read_texts(tmp_path / "none")
+
+
+# ---- the page about it
+
+
+def test_the_page_runs_as_it_stands(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    printed = [shell.run(block) for block in blocks(ROOT / "docs" / "lineage.md", "sh")]
+    assert "Head:" in printed[0]
+    assert "c-7f3a9c2e51: cannot tell" in printed[1]
+    assert "Campaign: c-7f3a9c2e51" in printed[1]
+
+
+def test_the_page_tells_every_dye() -> None:
+    page = (ROOT / "docs" / "lineage.md").read_text(encoding="utf-8")
+    for name, dye in STRENGTHS.items():
+        numbers = f"{dye.width}" + (f", {dye.gamma:g}, {dye.delta:g}" if dye.scheme is Scheme.GREEN else "")
+        assert any(line.startswith(f"| `{name}` |") and f"| {numbers} |" in line for line in page.splitlines())
