@@ -87,6 +87,15 @@ def test_what_is_needed_gives_the_power_that_was_asked_for() -> None:
     assert tails.power_of(count, 0.05, error=0.01) == pytest.approx(0.8, abs=1e-3)
 
 
+@pytest.mark.parametrize("effect", [0.02, 0.05, 0.2])
+def test_what_is_needed_is_enough_where_e_values_must_do(effect: float) -> None:
+    count = tails.needed(effect, error=0.01, power=0.8, by_e_value=True)
+    assert count > tails.needed(effect, error=0.01, power=0.8)
+    green = np.random.default_rng(1).binomial(count, 0.5 + effect / 2, 400)
+    found = [tails.binomial_e_value(int(each), count, 0.5) >= math.log(100.0) for each in green]
+    assert np.mean(found) >= 0.75  # an approximation, and four hundred of them
+
+
 # ---- the null
 
 
@@ -258,8 +267,8 @@ def test_too_little_is_said_to_be_too_little(texts: list[list[int]]) -> None:
         found = radioactivity(Corpus.of(texts), [key_for("c-1", dye)])
         (told,) = found.campaigns
         assert told.finding is Finding.CANNOT_TELL
-        assert f"the least effect asked for needs {found.grams_needed:,}" in told.why
-        assert found.tokens_needed is None or found.tokens_needed > found.tokens
+        assert f"the least effect asked for needs {told.grams_needed:,}" in told.why
+        assert told.tokens_needed is None or told.tokens_needed > found.tokens
     assert (found.repeated > 0.99) == (len(texts) == 100)
     assert ("repeats itself" in told.why) == (len(texts) == 100)
 

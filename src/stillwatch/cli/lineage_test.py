@@ -209,15 +209,18 @@ def _print(found: Radioactivity) -> None:
             f"  p {_power_of_ten(told.scored.log_p)}, over all keys {_power_of_ten(told.log_p_holm)};"
             f" e {_power_of_ten(told.scored.log_e)}; power {told.power:.2f}"
         )
-        _print_needed(told, found)
+        _print_needed(told)
 
 
-def _print_needed(told: Told, found: Radioactivity) -> None:
+def _print_needed(told: Told) -> None:
     from stillwatch.lineage.radioactivity import Finding
 
-    if told.finding is Finding.CANNOT_TELL:
-        needed = f"about {found.tokens_needed:,} tokens" if found.tokens_needed else f"{found.grams_needed:,} k-grams"
-        click.echo(f"  to tell: {needed} of texts like these" if found.tokens_needed else f"  to tell: {needed}")
+    if told.finding is not Finding.CANNOT_TELL:
+        return
+    if told.tokens_needed is None:
+        click.echo(f"  to tell: texts with {told.grams_needed:,} different k-grams")
+    else:
+        click.echo(f"  to tell: about {told.tokens_needed:,} tokens of texts like these")
 
 
 def _power_of_ten(log: float) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 ERROR: Final = 0.01  # family-wise, over all keys tried
 EFFECT: Final = 0.05  # standard deviations a k-gram; a student of one dyed answer in five shows some 0.1
 POWER: Final = 0.8
+_MUCH: Final = 0.5  # share of repetition that a result names as its reason
 _UNIT: Final = 2.0**24  # Gumbel scores are summed as whole numbers, so that the order of texts cannot show
 
 
@@ -75,6 +76,7 @@ class Scored:
         expected: of that sum under the null.
         log_p: natural logarithm of the p-value.
         log_e: of the e-value.
+        by_e_value: whether the p-value is 1 / e, because k-grams were selected.
 
     """
 
@@ -85,6 +87,7 @@ class Scored:
     expected: float
     log_p: float
     log_e: float
+    by_e_value: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class Told:
         stands_out: whether the e-value does, by e-BH at the same rate.
         finding: dyed, no evidence, or cannot tell.
         power: probability that this many k-grams show the least effect.
+        grams_needed: different k-grams that the least effect needs.
+        tokens_needed: the same in tokens of texts that repeat themselves as much as these; None if that is no number.
         why: the finding's reason, in a sentence without its full stop.
 
     """
@@ -106,6 +111,8 @@ class Told:
     stands_out: bool
     finding: Finding
     power: float
+    grams_needed: int
+    tokens_needed: int | None
     why: str
 
 
@@ -118,8 +125,6 @@ class Radioactivity:
         texts: how many there were.
         tokens: in them.
         repeated: share of the scorable k-grams that were said before, or stood in a prompt.
-        grams_needed: different k-grams that the least effect needs.
-        tokens_needed: the same in tokens of texts that repeat themselves as much as these; None if that is no number.
 
     """
 
@@ -127,8 +132,6 @@ class Radioactivity:
     texts: int
     tokens: int
     repeated: float
-    grams_needed: int
-    tokens_needed: int | None
 
 
 def scored(key: DyeKey, grams: Grams, *, selected: bool = False) -> Scored:
@@ -152,7 +155,7 @@ def scored(key: DyeKey, grams: Grams, *, selected: bool = False) -> Scored:
         log_p, log_e, expected = tails.gamma_tail(score, count), tails.gamma_e_value(score, count), float(count)
     if selected:
         log_p = min(0.0, -log_e)
-    return Scored(key.campaign, dye.scheme, count, score, expected, log_p, log_e)
+    return Scored(key.campaign, dye.scheme, count, score, expected, log_p, log_e, selected)
 
 
 def radioactivity(
@@ -181,32 +184,35 @@ def radioactivity(
         if answers is not None:
             grams = distinct_grams(corpus, key.dye.width, prompts=prompts, given=answers)
         tests.append(scored(key, grams, selected=answers is not None))
-    need = tails.needed(settings.effect, error=settings.error / len(keys), power=settings.power)
     adjusted = tails.holm([test.log_p for test in tests])
     stand_out = tails.e_bh([test.log_e for test in tests], settings.error)
     widest = max(by_width.values(), key=lambda grams: grams.width)
-    distinct, tokens = len(widest.ends), len(corpus.tokens)
-    repeated = 1.0 - distinct / widest.scorable if widest.scorable else 0.0
+    repeated = 1.0 - len(widest.ends) / widest.scorable if widest.scorable else 0.0
+    tokens = len(corpus.tokens)
     told = tuple(
-        _told(test, log_p, settings, keys=len(keys), need=need, stands_out=out, repeated=repeated)
+        _told(test, log_p, settings, keys=len(keys), stands_out=out, tokens=tokens, repeated=repeated)
         for test, log_p, out in zip(tests, adjusted, stand_out, strict=True)
     )
-    tokens_needed = math.ceil(need * tokens / distinct) if distinct else None
-    return Radioactivity(told, len(corpus.offsets) - 1, tokens, repeated, need, tokens_needed)
+    return Radioactivity(told, len(corpus.offsets) - 1, tokens, repeated)
 
 
 def _told(
-    test: Scored, log_p: float, settings: Settings, *, keys: int, need: int, stands_out: bool, repeated: float
+    test: Scored, log_p: float, settings: Settings, *, keys: int, stands_out: bool, tokens: int, repeated: float
 ) -> Told:
-    power = tails.power_of(test.grams, settings.effect, error=settings.error / keys) if test.grams else 0.0
+    error, by_e_value = settings.error / keys, test.by_e_value
+    need = tails.needed(settings.effect, error=error, power=settings.power, by_e_value=by_e_value)
+    power = tails.power_of(test.grams, settings.effect, error=error, by_e_value=by_e_value) if test.grams else 0.0
     if log_p <= math.log(settings.error):
+        finding = Finding.DYED
         surplus = test.score / test.expected - 1.0
         why = f"the score is {surplus:+.2%} beyond chance over {test.grams:,} different k-grams"
-        return Told(test, log_p, stands_out, Finding.DYED, power, why)
-    if test.grams >= need:
+    elif test.grams >= need:
+        finding = Finding.NO_EVIDENCE
         why = f"{test.grams:,} different k-grams show no surplus; the least effect asked for needs {need:,}"
-        return Told(test, log_p, stands_out, Finding.NO_EVIDENCE, power, why)
-    why = f"only {test.grams:,} different k-grams, and the least effect asked for needs {need:,}"
-    if repeated > 0.5:
-        why += f"; {repeated:.0%} of what could be scored repeats itself or its prompt"
-    return Told(test, log_p, stands_out, Finding.CANNOT_TELL, power, why)
+    else:
+        finding = Finding.CANNOT_TELL
+        why = f"only {test.grams:,} different k-grams, and the least effect asked for needs {need:,}"
+        if repeated > _MUCH:
+            why += f"; {repeated:.0%} of what could be scored repeats itself or its prompt"
+    tokens_needed = math.ceil(need * tokens / test.grams) if test.grams else None
+    return Told(test, log_p, stands_out, finding, power, need, tokens_needed, why)

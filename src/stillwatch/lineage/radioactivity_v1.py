@@ -36,8 +36,6 @@ def written(found: Radioactivity, settings: Settings, *, made_of: Mapping[str, A
         "texts": found.texts,
         "tokens": found.tokens,
         "repeated": found.repeated,
-        "grams_needed": found.grams_needed,
-        "tokens_needed": found.tokens_needed,
         "campaigns": [_campaign(each) for each in found.campaigns],
     }
     return json.dumps(document, indent=2, allow_nan=False).encode("ascii") + b"\n"
@@ -58,6 +56,9 @@ def _campaign(told: Told) -> dict[str, Any]:
         **_both("e_value", test.log_e),
         "stands_out": told.stands_out,
         "power": told.power,
+        "selected": test.by_e_value,
+        "grams_needed": told.grams_needed,
+        "tokens_needed": told.tokens_needed,
     }
 
 

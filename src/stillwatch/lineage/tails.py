@@ -86,16 +86,23 @@ def e_bh(log_e: Sequence[float], rate: float) -> list[bool]:
     return [index in chosen for index in range(len(log_e))]
 
 
-def needed(effect: float, *, error: float, power: float) -> int:
+def needed(effect: float, *, error: float, power: float, by_e_value: bool = False) -> int:
     """Scores needed to find a surplus of `effect` standard deviations each, by the normal approximation."""
-    normal = NormalDist()
-    return math.ceil(((normal.inv_cdf(1.0 - error) + normal.inv_cdf(power)) / effect) ** 2)
+    return math.ceil(((_critical(error, by_e_value) + NormalDist().inv_cdf(power)) / effect) ** 2)
 
 
-def power_of(count: int, effect: float, *, error: float) -> float:
+def power_of(count: int, effect: float, *, error: float, by_e_value: bool = False) -> float:
     """Probability that `count` scores show a surplus of `effect` standard deviations each."""
-    normal = NormalDist()
-    return normal.cdf(effect * math.sqrt(count) - normal.inv_cdf(1.0 - error))
+    return NormalDist().cdf(effect * math.sqrt(count) - _critical(error, by_e_value))
+
+
+def _critical(error: float, by_e_value: bool) -> float:
+    """Standard deviations from which on a sum stands out."""
+    if not by_e_value:
+        return NormalDist().inv_cdf(1.0 - error)
+    # z standard deviations make the likelihood ratio of their own alternative e^(z^2 / 2). Alternatives are a factor of
+    # 2 apart: a truth that lies a third of itself from either loses a ninth of the exponent, and others lose less
+    return math.sqrt(2.0 * math.log(len(_SURPLUSES) / error) / (1.0 - 1.0 / 9.0))
 
 
 def _reach(count: int) -> int:
