@@ -240,21 +240,27 @@ def _pieces(seed: int, share: float, key: DyeKey, parts: int, tokens: int) -> ND
     return np.array([scored(key, distinct_grams(piece, 2)).log_p for piece in pieces])
 
 
-def campaigns(count: int = 16, share: float = 0.2, tokens: int = 40_000) -> None:
+def campaigns(count: int = 16, tokens: int = 40_000) -> None:
     """Sixteen campaigns, each with a student of its own; every student is tested for every key."""
-    print(f"\ncampaigns: {count} keys, {share:.0%} dyed, {tokens:,} tokens seen, family-wise error 1 %")
+    print(f"\ncampaigns: {count} keys, {tokens:,} tokens seen, family-wise error 1 %")
     for name, dye in DYES.items():
-        teacher, keys = Teacher(1), [key_of(f"c-{number}", dye) for number in range(count)]
-        right = wrong = 0
-        rng = np.random.default_rng(3)
-        plain = teacher.answers(round(ANSWERS * (1 - share)), rng)
-        for number, key in enumerate(keys):
-            student = Student(np.concatenate([teacher.answers(round(ANSWERS * share), rng, key), plain]))
-            told = radioactivity(corpus_of(student.answers(tokens // LENGTH, rng)), keys).campaigns
-            found = [index for index, each in enumerate(told) if each.finding is Finding.DYED]
-            right += found == [number]
-            wrong += sum(index != number for index in found)
-        print(f"  {name:8} {right} of {count} named, and only that one; {wrong} named wrongly", flush=True)
+        for share in (0.05, 0.2):
+            right, wrong = _told_apart([key_of(f"c-{number}", dye) for number in range(count)], share, tokens)
+            said = f"{right} of {count} named, and only that one; {wrong} named wrongly"
+            print(f"  {name:8} {share:4.0%} dyed: {said}", flush=True)
+
+
+def _told_apart(keys: Sequence[DyeKey], share: float, tokens: int) -> tuple[int, int]:
+    """Count students whose campaign alone was named, and campaigns that were named wrongly."""
+    teacher, rng, right, wrong = Teacher(1), np.random.default_rng(3), 0, 0
+    plain = teacher.answers(round(ANSWERS * (1 - share)), rng)
+    for number, key in enumerate(keys):
+        student = Student(np.concatenate([teacher.answers(round(ANSWERS * share), rng, key), plain]))
+        told = radioactivity(corpus_of(student.answers(tokens // LENGTH, rng)), keys).campaigns
+        found = [index for index, each in enumerate(told) if each.finding is Finding.DYED]
+        right += found == [number]
+        wrong += sum(index != number for index in found)
+    return right, wrong
 
 
 def null(undyed: int = 10, keys: int = 100) -> None:
