@@ -282,21 +282,24 @@ def null(undyed: int = 10, keys: int = 100) -> None:
         )
 
 
-def quality(count: int = 2_000) -> None:
-    """Perplexity of dyed answers, by the teacher that wrote them, against undyed ones."""
+def quality(keys: int = 100, count: int = 20) -> None:
+    """Perplexity of dyed answers, by the teacher that wrote them, against undyed ones; over keys, and their spread."""
     teacher, rng = Teacher(1), np.random.default_rng(5)
     normal = teacher.logits - np.log(np.exp(teacher.logits).sum(axis=1, keepdims=True))
 
-    def perplexity(answers: Answers) -> float:
-        return math.exp(-float(normal[answers[:, 1:-1], answers[:, 2:]].mean()))
+    def surprise(answers: Answers) -> float:
+        return -float(normal[answers[:, 1:-1], answers[:, 2:]].mean())
 
-    plain, again = (perplexity(teacher.answers(count, rng)) for _ in range(2))
-    print(f"\nquality: the teacher's perplexity of {count * LENGTH:,} tokens of its own: {plain:.2f}")
-    print(f"  undyed   {again / plain - 1:+.2%}, of other tokens")
+    plain = [surprise(teacher.answers(count, rng)) for _ in range(keys)]
+    undyed = math.exp(float(np.mean(plain)))
+    print(f"\nquality: the teacher's perplexity of dyed answers, against {undyed:.2f} of undyed ones;")
+    print(f"  {keys} keys of {count} answers each, and the standard error of their mean")
     for name, dye in STRENGTHS.items():
-        if dye.width == 2:
-            found = [perplexity(teacher.answers(count // 4, rng, key_of(f"c-{number}", dye))) for number in range(4)]
-            print(f"  {name:8} {float(np.mean(found)) / plain - 1:+.2%}", flush=True)
+        if dye.width != 2:  # the generator here has two tokens of context
+            continue
+        found = [surprise(teacher.answers(count, rng, key_of(f"q-{number}", dye))) for number in range(keys)]
+        error = math.sqrt((np.var(found) + np.var(plain)) / keys)
+        print(f"  {name:8} {math.exp(float(np.mean(found) - np.mean(plain))) - 1:+.2%} (+- {error:.2%})", flush=True)
 
 
 def reworded(seed: int = 1, tokens: int = 40_000) -> None:
