@@ -29,6 +29,8 @@
     |  |- IntelError         a store of shared intelligence that is not there, cannot be reached, or is of other version
     |  |- TaxiiError         what a TAXII server tells a client that it cannot have: carries the HTTP status
     |  |- PollError          a TAXII server of others cannot be reached, refuses, or answers what is no TAXII
+    |  |- LineageError       keys of dyes, commitments or a suspect's texts that cannot be read
+    |  |- CommitmentError    a key that is not the one that was committed to
     |  `- UpstreamError      the server behind the gateway: not reached, silent, broke off; carries a status
     `- OutputError           results could not be written: disk full, no permission (exit code 3)
 
@@ -256,6 +258,14 @@ class PollError(InputError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         self.status = status
         super().__init__(message)
+
+
+class LineageError(InputError):
+    """A file of dyes' keys, of commitments or of a suspect's texts, or a tokenizer, that cannot be read."""
+
+
+class CommitmentError(InputError):
+    """A key that was not committed to, or is not the one that was; the text says what differs."""
 
 
 class UpstreamError(InputError):

@@ -17,6 +17,7 @@ from stillwatch.cli.demo import demo
 from stillwatch.cli.explain import explain
 from stillwatch.cli.guard import guard
 from stillwatch.cli.ledger import ledger
+from stillwatch.cli.lineage import lineage
 from stillwatch.cli.output import say
 from stillwatch.cli.policy import policy
 from stillwatch.cli.replay import replay
@@ -37,6 +38,7 @@ EXTRAS: Final = {  # packages that not everybody needs, and the extra that bring
     **dict.fromkeys(("envoy_data_plane", "grpc"), "envoy"),
     "hiredis": "valkey",
     "psycopg": "postgres",
+    **dict.fromkeys(("httpx", "tokenizers", "torch", "transformers"), "lineage"),
 }
 
 
@@ -94,7 +96,7 @@ def commands() -> None:
 
 
 for _command in (
-    *(scan, explain, decide, decisions, ledger, guard, policy, replay, share),
+    *(scan, explain, decide, decisions, ledger, guard, policy, replay, share, lineage),
     *(baseline, simulate, demo, version),
 ):
     commands.add_command(_command)
