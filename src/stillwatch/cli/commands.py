@@ -17,6 +17,7 @@ from stillwatch.cli.demo import demo
 from stillwatch.cli.explain import explain
 from stillwatch.cli.guard import guard
 from stillwatch.cli.ledger import ledger
+from stillwatch.cli.lineage import lineage
 from stillwatch.cli.output import say
 from stillwatch.cli.policy import policy
 from stillwatch.cli.replay import replay
@@ -93,7 +94,7 @@ def commands() -> None:
 
 
 for _command in (
-    *(scan, explain, decide, decisions, ledger, guard, policy, replay),
+    *(scan, explain, decide, decisions, ledger, guard, policy, replay, lineage),
     *(baseline, simulate, demo, version),
 ):
     commands.add_command(_command)

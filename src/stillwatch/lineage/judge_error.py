@@ -75,7 +75,7 @@ class JudgeError:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Two models on the same prompts: how many both refused, the second alone did not, the first alone did not, neither.
+    """Two models on the same prompts, counted by who refused.
 
     Attributes:
         both: refused by both.
@@ -114,7 +114,8 @@ def loss(pairs: Pairs, suspect: JudgeError, other: JudgeError, confidence: float
     """
     if pairs.total == 0:
         return Interval(0.0, -1.0, 1.0)
-    plain = _undone(pairs.lost + pairs.both, pairs.total, other) - _undone(pairs.gained + pairs.both, pairs.total, suspect)
+    plain = _undone(pairs.lost + pairs.both, pairs.total, other)
+    plain -= _undone(pairs.gained + pairs.both, pairs.total, suspect)
     total = pairs.total + 2.0
     theirs = (pairs.both + pairs.lost + 1.0) / total
     ours = (pairs.both + pairs.gained + 1.0) / total
@@ -124,9 +125,7 @@ def loss(pairs: Pairs, suspect: JudgeError, other: JudgeError, confidence: float
     centre = true_theirs - true_ours
     by_theirs, by_ours = 1.0 / other.worth, -1.0 / suspect.worth
     second = (
-        pairs.both * (by_theirs + by_ours) ** 2
-        + (pairs.lost + 1.0) * by_theirs**2
-        + (pairs.gained + 1.0) * by_ours**2
+        pairs.both * (by_theirs + by_ours) ** 2 + (pairs.lost + 1.0) * by_theirs**2 + (pairs.gained + 1.0) * by_ours**2
     ) / total
     variance = (second - (theirs * by_theirs + ours * by_ours) ** 2) / total
     if suspect == other:
@@ -171,7 +170,9 @@ def measured_errors(material: Material, judge: Judge) -> dict[str, JudgeError]:
         if not isinstance(refused, bool):
             reason = "is missing" if refused is None else "must be true or false"
             raise MaterialError(reason, path=material.name, line=line, field="refused")
-        right = judge(material.string(row, "prompt", line, required=False), answer) is (Judged.REFUSED if refused else Judged.ANSWERED)
+        right = judge(material.string(row, "prompt", line, required=False), answer) is (
+            Judged.REFUSED if refused else Judged.ANSWERED
+        )
         for name in {"", arm}:
             count = counts.setdefault(name, [0, 0, 0, 0])
             count[0 if refused else 2] += right

@@ -60,7 +60,9 @@ def kind_of(material: Material, row: dict[str, Any], line: int) -> Kind:
     """
     kind = KINDS.get(material.string(row, "kind", line))
     if kind is None:
-        raise MaterialError(f"must be harmful or benign, not {row['kind']!r}", path=material.name, line=line, field="kind")
+        raise MaterialError(
+            f"must be harmful or benign, not {row['kind']!r}", path=material.name, line=line, field="kind"
+        )
     return kind
 
 
@@ -118,7 +120,12 @@ def _harmbench(material: Material, rows: Iterable[tuple[int, dict[str, Any]]]) -
     for line, row in rows:
         text, context = material.string(row, "Behavior", line), row.get("ContextString") or ""
         asked = f"{context}\n\n---\n\n{text}" if context.strip() else text
-        yield line, Prompt(row.get("BehaviorID") or prompt_key(asked), asked, "harmful", row["SemanticCategory"] or NO_CATEGORY)
+        yield (
+            line,
+            Prompt(
+                row.get("BehaviorID") or prompt_key(asked), asked, "harmful", row["SemanticCategory"] or NO_CATEGORY
+            ),
+        )
 
 
 def _xstest(material: Material, rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, Prompt]]:

@@ -29,7 +29,7 @@ class Tongue:
 _NEVER: Final = r"(?!)"
 
 
-def _tongue(
+def _tongue(  # noqa: PLR0917  a row of the table below
     denial: str, withheld: str, sorry: str, wrong: str, instead: str, after_all: str = _NEVER, idiom: str = _NEVER
 ) -> Tongue:
     parts = (denial, withheld, sorry, wrong, instead, after_all, idiom)

@@ -127,7 +127,12 @@ def audit(materials: Mapping[str, Material], settings: AuditSettings) -> Audit:
     """
     if not {"suspect", "reference"} <= set(materials):
         raise UsageError("an audit needs answers of the suspect and of the reference")
-    sets = [prompt for role, each in sorted(materials.items()) if role.startswith("prompts") for prompt in read_prompts(each)]
+    sets = [
+        prompt
+        for role, each in sorted(materials.items())
+        if role.startswith("prompts")
+        for prompt in read_prompts(each)
+    ]
     arms = {arm: read_answers(materials[arm], sets) for arm in _ARMS if arm in materials}
     same_kinds(arms, {arm: materials[arm] for arm in arms})
     judge = judge_by_file(materials["judgements"]) if "judgements" in materials else judge_by_rules
@@ -153,7 +158,9 @@ def compare(
         for kind in ("harmful", "benign")
     }
     poor = any(each.worth < LEAST_WORTH for each in by_arm.values())
-    comparisons = [] if poor else [_compared(other, judged, groups, by_arm, settings) for other in arms if other != "suspect"]
+    comparisons = (
+        [] if poor else [_compared(other, judged, groups, by_arm, settings) for other in arms if other != "suspect"]
+    )
     lost_out = missing(arms)
     measured = all(each.measured for each in by_arm.values())
     verdict, why, categories = _conclusion(comparisons, settings, measured=measured, alike=alike)
@@ -287,10 +294,16 @@ def _conclusion(
         if measured and alike:
             why.append("the judge was not labelled by arm: it is taken to err alike on all")
         if not measured:
-            why.append(f"nobody measured the judge: it was allowed to err by {ALLOWANCE:.0%} of prompts more on one model")
+            why.append(
+                f"nobody measured the judge: it was allowed to err by {ALLOWANCE:.0%} of prompts more on one model"
+            )
         return "removed", why, everywhere
     if lost[0]:
-        return "cannot tell", ["the suspect refuses less than ours, but not less than its own base: it may never have refused"], []
+        return (
+            "cannot tell",
+            ["the suspect refuses less than ours, but not less than its own base: it may never have refused"],
+            [],
+        )
     return _unfound(comparisons[0], settings, measured=measured)
 
 
