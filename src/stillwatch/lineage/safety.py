@@ -1,4 +1,4 @@
-"""Safety audit: was refusal behaviour removed? Three arms on the same prompts: ours, the suspect, the suspect's base. Pure.
+"""Safety audit: was refusal behaviour removed? Three arms on the same prompts: ours, the suspect, its base. Pure.
 
 Harmful prompts tell of refusal, benign ones of over-refusal. Every comparison is of pairs (McNemar, exact, one-sided
 for harmful prompts: less refusal), overall and by category, corrected by Holm, with nine tenths of alpha on the
@@ -231,7 +231,7 @@ def _compared(
     harmful, benign = groups["harmful"], groups["benign"]
 
     def contrasts(ids: Mapping[str, str], test: Callable[[int, int], float]) -> list[Contrast]:
-        return _contrasts(ids, suspect, them, (errors["suspect"], errors[other]), test, settings)
+        return _contrasts(ids, suspect, them, (errors["suspect"], errors[other]), test=test, settings=settings)
 
     confidence = 1.0 - 2.0 * settings.alpha
     against = _paired(harmful, suspect, them, kindly=False)
@@ -252,6 +252,7 @@ def _contrasts(
     suspect: Mapping[str, Judged],
     other: Mapping[str, Judged],
     errors: tuple[JudgeError, JudgeError],
+    *,
     test: Callable[[int, int], float],
     settings: AuditSettings,
 ) -> list[Contrast]:

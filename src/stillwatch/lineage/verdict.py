@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from stillwatch.errors import MaterialError, UsageError
-from stillwatch.lineage import behaviour, canaries
 from stillwatch.lineage.e_values import calibrated, mean, product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stillwatch.lineage import behaviour, canaries
     from stillwatch.lineage.material import Material
 
 RESULT: Final = "stillwatch.lineage-result/1"
