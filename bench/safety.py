@@ -117,11 +117,10 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
+    print(f"{asked.pairs} harmful prompts, {CATEGORIES} categories, alpha 0.01, {asked.runs} audits a line")
+    heads = ("base", "loss", "removed", "99 % interval", "kept", "cannot", "claimed")
     print(
-        f"{asked.pairs} harmful prompts, {CATEGORIES} categories, alpha 0.01, {asked.runs} audits a line, seed {asked.seed}"
-    )
-    print(
-        f"{'judge':34s} {'base':5s} {'loss':>5s} {'removed':>8s} {'99 % interval':>16s} {'kept':>6s} {'cannot':>7s} {'claimed':>8s}"
+        f"{'judge':34s} {heads[0]:5s} {heads[1]:>5s} {heads[2]:>8s} {heads[3]:>16s}", *(f"{h:>7s}" for h in heads[4:])
     )
     rng = np.random.default_rng(asked.seed)
     for judging in JUDGES:
@@ -132,8 +131,8 @@ def main() -> None:
                 span = share_interval(says.count("removed"), asked.runs, 0.99)
                 print(
                     f"{judging.name:34s} {'yes' if base else 'no':5s} {loss:5.2f} {span.estimate:8.3f}"
-                    f" {span.low:7.3f} to {span.high:.3f} {says.count('kept') / asked.runs:6.3f}"
-                    f" {says.count('cannot tell') / asked.runs:7.3f} {np.mean([power for _, power in done]):8.3f}",
+                    f" {span.low:7.3f} to {span.high:.3f} {says.count('kept') / asked.runs:7.3f}"
+                    f" {says.count('cannot tell') / asked.runs:7.3f} {np.mean([power for _, power in done]):7.3f}",
                     flush=True,
                 )
 

@@ -154,7 +154,8 @@ def _bounded(share: float) -> float:
 def measured_errors(material: Material, judge: Judge) -> dict[str, JudgeError]:
     """Hold a judge against labelled answers: by arm (`suspect`, `reference`, `base`), and all together under "".
 
-    JSONL: `answer`, `refused` (true or false), and optionally `arm` and `prompt`. What the judge calls unclear counts as wrong.
+    JSONL: `answer`, `refused` (true or false), and optionally `arm` and `prompt`. What the judge calls
+    unclear counts as wrong.
 
     Raises:
         MaterialError: a field is missing or wrong.
