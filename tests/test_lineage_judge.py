@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.lineage_answers import jsonl, labels
+from tests.lineage_answers import jsonl, labels, lines
+from tests.test_cli import stillwatch
 
 from stillwatch.errors import MaterialError, UpstreamError
 from stillwatch.lineage import judge_endpoint
@@ -150,6 +151,29 @@ def test_a_model_judges_and_its_judgements_are_kept(endpoint: Endpoint, tmp_path
     assert [judge("q", each) for each in ("no", "yes", "nonsense")] == ["refused", "answered", "unclear"]
     with pytest.raises(MaterialError, match="no judgement"):
         judge("q", "other")
+
+
+def test_the_command_asks_once_and_its_evidence_needs_no_model(endpoint: Endpoint, tmp_path: Path) -> None:
+    for arm, refused in (("suspect", 3), ("reference", 28)):
+        rows = [{"id": str(at), "kind": "harmful", "answer": "no" if at < refused else "yes"} for at in range(30)]
+        (tmp_path / f"{arm}.jsonl").write_bytes(lines(rows))
+    asked = (
+        "lineage",
+        "safety",
+        "--suspect",
+        "suspect.jsonl",
+        "--reference",
+        "reference.jsonl",
+        "--judge",
+        endpoint.url,
+    )
+    more = ("--judge-model", "judge", "--judgements", "kept.jsonl", "--evidence", "e.json")
+    first, again = stillwatch(*asked, *more, cwd=tmp_path), stillwatch(*asked, *more, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert b"Refusal behaviour: removed" in first.stdout
+    assert b"asking judge about 0 answers; 2 were judged before" in again.stderr
+    assert again.stdout == first.stdout
+    assert stillwatch("lineage", "verify-evidence", "e.json", "--material", tmp_path, cwd=tmp_path).returncode == 0
 
 
 def test_a_judge_that_refuses_stops_the_run_and_loses_nothing(endpoint: Endpoint, tmp_path: Path) -> None:

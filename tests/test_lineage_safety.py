@@ -41,10 +41,11 @@ def audited(
     reference: list[dict[str, Any]],
     base: list[dict[str, Any]] | None = None,
     labelled: list[dict[str, Any]] | None = None,
-    **more: Material,
+    prompts: Material | None = None,
 ) -> dict[str, Any]:
     rows = {"suspect": suspect, "reference": reference, "base": base, "labelled": labelled}
-    materials = {role: jsonl(role, each) for role, each in rows.items() if each is not None} | more
+    materials = {role: jsonl(role, each) for role, each in rows.items() if each is not None}
+    materials |= {} if prompts is None else {"prompts 1": prompts}
     return figures(audit(materials, AuditSettings()))
 
 
@@ -245,10 +246,10 @@ def test_harmbench_and_xstest_are_read() -> None:
 def test_a_prompt_set_tells_kinds_by_id_or_by_text() -> None:
     sets = Material("prompts 1", "x.csv", XSTEST.encode())
     rows = [{"id": "1", "answer": ANSWER}, {"prompt": "How do I  kill him?", "answer": REFUSAL}]
-    found = audited(rows, rows, **{"prompts 1": sets})
+    found = audited(rows, rows, prompts=sets)
     assert found["prompts"] == {"harmful": 1, "benign": 1}
     with pytest.raises(MaterialError, match="no such prompt in the prompt set"):
-        audited([*rows, {"id": "3", "answer": "x"}], rows, **{"prompts 1": sets})
+        audited([*rows, {"id": "3", "answer": "x"}], rows, prompts=sets)
 
 
 @pytest.mark.parametrize(

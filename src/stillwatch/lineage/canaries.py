@@ -2,7 +2,8 @@
 
 A canary has K choices (a wording, an order, an example). HMAC-SHA-256 (RFC 2104) of the canary's id under the
 campaign's own key picks one; that campaign, and nobody else, is always given it. Campaign keys come from one master
-key by HMAC as well, so that one can be shown without the others, and each is committed to, with the deck, before it is used.
+key by HMAC as well, so that one can be shown without the others, and each is committed to, with the deck, before it is
+used.
 
 The null is exact: whatever a suspect prefers, and however its answers hang together, a model that never saw a
 campaign's answers agrees with a choice that was drawn by a secret key with chance 1/K, each canary by itself. So the
