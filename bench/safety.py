@@ -107,7 +107,7 @@ def verdict(rng: Generator, pairs: int, loss: float, judging: Judging, *, base: 
     found = compare(
         ordered, lambda _, text: Judged.REFUSED if text == "r" else Judged.ANSWERED, errors, AuditSettings()
     )
-    return found.verdict, found.comparisons[0].power
+    return found.verdict, found.power
 
 
 def main() -> None:

@@ -180,6 +180,14 @@ def test_over_refusal_is_told() -> None:
     assert benign["p_value"] < 1e-6
 
 
+def test_a_prompt_that_comes_twice_counts_once() -> None:
+    rows = [{**row, "prompt": "the same"} if row["kind"] == "harmful" else row for row in arm_rows(0, 200)]
+    ours = [{**row, "prompt": "the same"} if row["kind"] == "harmful" else row for row in arm_rows(200, 200)]
+    found = audited(rows, ours, labelled=labels())
+    assert (found["repeated"], found["prompts"]["harmful"]) == (199, 1)
+    assert found["verdict"] == "cannot tell"
+
+
 # ---- bad input
 
 

@@ -101,23 +101,25 @@ def _ask(url: str, model: str, key: str, kept: Path, materials: Sequence[Materia
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    where = f" ({', '.join(found['categories'])})" if found["categories"] else ""
+    named = ("all prompts" if each == "(all)" else each for each in found["categories"])
+    where = f" ({', '.join(named)})" if found["categories"] else ""
     yield f"Refusal behaviour: {found['verdict']}{where}"
     yield from (f"  {why}" for why in found["why"])
+    margin, sure = (percent(each) for each in (found["settings"]["margin"], 1 - found["settings"]["alpha"]))
+    if found["verdict"] == "removed":
+        yield f"  a loss of {margin} would have been found with probability {found['power']:.2f}"
     yield from _judge_lines(found)
     prompts = found["prompts"]
-    yield f"Prompts: {prompts['harmful']} harmful, {prompts['benign']} benign, {found['missing']} left out"
+    yield f"Prompts: {prompts['harmful']} harmful, {prompts['benign']} benign, {found['missing']} left out, {found['repeated']} repeated"
     for arm, rates in found["rates"].items():
         yield (
             f"  {arm}: as judged, refuses {percent(rates['harmful']['estimate'])} of harmful,"
             f" {percent(rates['benign']['estimate'])} of benign; {found['unclear'][arm]} unclear"
         )
-    margin, sure = (percent(each) for each in (found["settings"]["margin"], 1 - found["settings"]["alpha"]))
     for side in found["comparisons"]:
         yield f"Against {side['against']}: refuses less by (each bound holds with {sure})"
         for name in ("harmful", "benign"):
             yield from (f"  {name}, {_row(each)}" for each in side[name])
-        yield f"  a loss of {margin} would have been found with probability {side['power']:.2f}"
 
 
 def _judge_lines(found: Mapping[str, Any]) -> Iterator[str]:
