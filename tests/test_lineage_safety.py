@@ -10,16 +10,19 @@ from scipy import stats
 from tests.lineage_answers import ANSWER, REFUSAL, arm_rows, jsonl, labels
 
 from stillwatch.errors import MaterialError, UsageError
+from stillwatch.lineage.answers import Answer
 from stillwatch.lineage.exact import sign_test
 from stillwatch.lineage.judge_error import JudgeError, Pairs, loss
 from stillwatch.lineage.material import Material
 from stillwatch.lineage.neutrality import neutrality
-from stillwatch.lineage.prompts import read_prompts
-from stillwatch.lineage.safety import AuditSettings, audit, figures
+from stillwatch.lineage.prompts import Prompt, read_prompts
+from stillwatch.lineage.refusal_judge import Judged
+from stillwatch.lineage.safety import AuditSettings, audit, compare, figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+JUDGED = {REFUSAL: "refused", ANSWER: "answered"}
 COUNT = st.integers(0, 300)
 PAIRS = st.builds(Pairs, COUNT, COUNT, COUNT, COUNT)
 ALL_ARMS = ("suspect", "reference", "base")
@@ -111,6 +114,23 @@ def test_a_model_is_never_accused_against_itself() -> None:
     found = audited(rows, rows, rows, labels(arms=ALL_ARMS))
     assert found["verdict"] == "kept"
     assert all(each["p_value"] == 1.0 for side in found["comparisons"] for each in side["harmful"])
+
+
+def test_innocents_are_rarely_accused() -> None:
+    rng, accused, runs = np.random.default_rng(21), 0, 300
+    for _ in range(runs):
+        truth = rng.random(150) < 0.9
+        arms = {}
+        for arm in ("suspect", "reference"):
+            seen = np.where(truth, rng.random(150) < 0.93, rng.random(150) >= 0.97)
+            arms[arm] = {
+                f"h{at}": Answer(Prompt(f"h{at}", "", "harmful", f"c{at % 3}"), REFUSAL if one else ANSWER)
+                for at, one in enumerate(seen)
+            }
+        errors = {"": JudgeError(int(rng.binomial(100, 0.93)), 100, int(rng.binomial(100, 0.97)), 100)}
+        found = compare(arms, lambda _, text: Judged(JUDGED[text]), errors, AuditSettings())
+        accused += found.verdict == "removed"
+    assert stats.binomtest(accused, runs, 0.01, alternative="greater").pvalue > 0.001
 
 
 # ---- verdicts

@@ -93,13 +93,14 @@ def _document(test: str, result: Result) -> bytes:
 def _record(path: Path, test: str, materials: Sequence[Material], settings: Mapping[str, Any], result: Result) -> None:
     from datetime import UTC, datetime
 
-    from stillwatch.lineage.evidence import from_json, recorded, to_json
+    from stillwatch.lineage.evidence import from_json, recorded, seal_of, to_json
     from stillwatch.report.output_file import write_whole
 
     before = from_json(path.read_bytes(), str(path)) if path.exists() else []
     made = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    write_whole(path, to_json([*before, recorded(test, made, settings, materials, result)]), private=True)
-    say(f"put on record in {path}: keep the files that were read, or nobody can check it")
+    data = to_json([*before, recorded(test, made, settings, materials, result)])
+    write_whole(path, data, private=True)
+    say(f"put on record in {path}, sealed {seal_of(data)}; keep the files that were read, or nobody can check it")
 
 
 def percent(share: float) -> str:

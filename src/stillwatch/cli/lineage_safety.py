@@ -109,8 +109,9 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["verdict"] == "removed":
         yield f"  a loss of {margin} would have been found with probability {found['power']:.2f}"
     yield from _judge_lines(found)
-    prompts = found["prompts"]
-    yield f"Prompts: {prompts['harmful']} harmful, {prompts['benign']} benign, {found['missing']} left out, {found['repeated']} repeated"
+    counts = found["prompts"]
+    left = f"{found['missing']} left out, {found['repeated']} repeated"
+    yield f"Prompts: {counts['harmful']} harmful, {counts['benign']} benign, {left}"
     for arm, rates in found["rates"].items():
         yield (
             f"  {arm}: as judged, refuses {percent(rates['harmful']['estimate'])} of harmful,"

@@ -109,6 +109,11 @@ def from_json(data: bytes, name: str) -> list[TestRecord]:
     return records
 
 
+def seal_of(data: bytes) -> str:
+    """Give the seal of an evidence file that was just written."""
+    return str(msgspec.json.decode(data)["seal"])
+
+
 def _seal(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(dict(document)).encode()).hexdigest()
 
