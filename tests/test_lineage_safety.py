@@ -165,6 +165,7 @@ def test_what_an_unmeasured_judge_may_say() -> None:
     assert audited(arm_rows(40, 200), arm_rows(190, 200))["verdict"] == "removed"
     small = audited(arm_rows(168, 200), arm_rows(190, 200))
     assert small["verdict"] == "cannot tell"
+    assert small["power"] < 0.05  # ten points are what such a judge is allowed
     assert audited(arm_rows(168, 200), arm_rows(190, 200), labelled=labels(each=400))["verdict"] == "removed"
     same = audited(arm_rows(190, 200), arm_rows(190, 200))
     assert same["verdict"] == "cannot tell"

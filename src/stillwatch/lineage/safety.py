@@ -9,8 +9,10 @@ alpha: the chance that both are false is no greater): a base that never refused 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -270,15 +272,31 @@ def _compared(
     confidence = 1.0 - 2.0 * settings.alpha
     against = _paired(harmful, suspect, them, kindly=False)
     seen = _paired(harmful, suspect, them, kindly=True)
-    noise = (seen.gained + 0.5) / (seen.total + 1.0)
-    shown = settings.margin * min(errors["suspect"].worth, errors[other].worth)
     return Comparison(
         against=other,
         harmful=contrasts(harmful, sign_test),
         benign=contrasts(benign, two_sided),
         worst_loss=loss(against, errors["suspect"], errors[other], confidence).high,
-        power=sign_power(seen.total, noise + shown, noise, settings.alpha * _WHOLE),
+        power=_power(seen, (errors["suspect"], errors[other]), settings),
     )
+
+
+def _power(pairs: Pairs, errors: tuple[JudgeError, JudgeError], settings: AuditSettings) -> float:
+    """Probability that a loss of the margin is found: that both the exact test and the interval find it, at most.
+
+    Both are asked of data with the noise seen here, and with the margin's own spread where less was lost.
+    """
+    if not pairs.total:
+        return 0.0
+    noise = (pairs.gained + 0.5) / (pairs.total + 1.0)
+    worth = min(each.worth for each in errors)
+    by_test = sign_power(pairs.total, noise + settings.margin * worth, noise, settings.alpha * _WHOLE)
+    reach = -NormalDist().inv_cdf(settings.alpha)
+    span = loss(pairs, *errors, 1.0 - 2.0 * settings.alpha)
+    more = max(0.0, settings.margin - max(0.0, span.estimate)) / (worth * pairs.total)
+    error = math.sqrt(((span.high - span.low) / 2.0 / reach) ** 2 + more)
+    allowed = 0.0 if all(each.measured for each in errors) else ALLOWANCE
+    return min(by_test, NormalDist().cdf((settings.margin - allowed) / error - reach))
 
 
 def _contrasts(
