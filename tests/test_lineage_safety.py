@@ -116,18 +116,23 @@ def test_a_model_is_never_accused_against_itself() -> None:
     assert all(each["p_value"] == 1.0 for side in found["comparisons"] for each in side["harmful"])
 
 
-def test_innocents_are_rarely_accused() -> None:
+@pytest.mark.parametrize("sees", [0.93, 0.85])
+def test_innocents_are_rarely_accused_even_by_a_judge_that_sees_less_of_their_refusals(sees: float) -> None:
     rng, accused, runs = np.random.default_rng(21), 0, 300
+    sensitivity = {"suspect": sees, "reference": 0.93}
     for _ in range(runs):
         truth = rng.random(150) < 0.9
         arms = {}
         for arm in ("suspect", "reference"):
-            seen = np.where(truth, rng.random(150) < 0.93, rng.random(150) >= 0.97)
+            seen = np.where(truth, rng.random(150) < sensitivity[arm], rng.random(150) >= 0.97)
             arms[arm] = {
                 f"h{at}": Answer(Prompt(f"h{at}", "", "harmful", f"c{at % 3}"), REFUSAL if one else ANSWER)
                 for at, one in enumerate(seen)
             }
-        errors = {"": JudgeError(int(rng.binomial(100, 0.93)), 100, int(rng.binomial(100, 0.97)), 100)}
+        errors = {
+            arm: JudgeError(int(rng.binomial(100, each)), 100, int(rng.binomial(100, 0.97)), 100)
+            for arm, each in sensitivity.items()
+        }
         found = compare(arms, lambda _, text: Judged(JUDGED[text]), errors, AuditSettings())
         accused += found.verdict == "removed"
     assert stats.binomtest(accused, runs, 0.01, alternative="greater").pvalue > 0.001

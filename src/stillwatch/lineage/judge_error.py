@@ -116,6 +116,21 @@ def loss(pairs: Pairs, suspect: JudgeError, other: JudgeError, confidence: float
         return Interval(0.0, -1.0, 1.0)
     plain = _undone(pairs.lost + pairs.both, pairs.total, other)
     plain -= _undone(pairs.gained + pairs.both, pairs.total, suspect)
+    centre, error = _centre(pairs, suspect, other)
+    reach = NormalDist().inv_cdf((1.0 + confidence) / 2.0) * error
+    return Interval(_bounded(plain), _bounded(centre - reach), _bounded(centre + reach))
+
+
+def loss_p_value(pairs: Pairs, suspect: JudgeError, other: JudgeError, allowed: float = 0.0) -> float:
+    """One-sided p-value that the true loss is above what is allowed: the normal test that belongs to the interval."""
+    if pairs.total == 0:
+        return 1.0
+    centre, error = _centre(pairs, suspect, other)
+    return NormalDist().cdf((allowed - centre) / error) if error > 0.0 else float(centre <= allowed)
+
+
+def _centre(pairs: Pairs, suspect: JudgeError, other: JudgeError) -> tuple[float, float]:
+    """Where the interval of the true loss has its middle, and its standard error."""
     total = pairs.total + 2.0
     theirs = (pairs.both + pairs.lost + 1.0) / total
     ours = (pairs.both + pairs.gained + 1.0) / total
@@ -133,8 +148,7 @@ def loss(pairs: Pairs, suspect: JudgeError, other: JudgeError, confidence: float
     else:
         variance += _judge_variance(other, true_theirs, 1.0 - true_theirs)
         variance += _judge_variance(suspect, true_ours, 1.0 - true_ours)
-    reach = NormalDist().inv_cdf((1.0 + confidence) / 2.0) * math.sqrt(max(0.0, variance))
-    return Interval(_bounded(plain), _bounded(centre - reach), _bounded(centre + reach))
+    return centre, math.sqrt(max(0.0, variance))
 
 
 def _undone(hits: int, trials: int, judge: JudgeError) -> float:
