@@ -25,6 +25,8 @@
     |  |- BundleError        objects to share are too many, too deep, too large or no STIX
     |  |- LedgerError        a ledger that is not there, cannot be reached, or is of another version
     |  |  `- NoLedgerError   there is none yet
+    |  |- MaterialError      answers, prompts, canaries or labels of a lineage test: carries path, line and field
+    |  |- EvidenceError      an evidence file that is not `stillwatch.lineage/1`, or whose material is not there
     |  |- ChainError         a ledger whose audit trail is not what it was
     |  |- IntelError         a store of shared intelligence that is not there, cannot be reached, or is of other version
     |  |- TaxiiError         what a TAXII server tells a client that it cannot have: carries the HTTP status
@@ -223,6 +225,26 @@ class LedgerError(InputError):
 
 class NoLedgerError(LedgerError):
     """There is no ledger in this place yet."""
+
+
+class MaterialError(InputError):
+    """What a lineage test is made on cannot be read: answers, prompts, canaries, labels.
+
+    Attributes:
+        reason: what is wrong.
+        path: the file.
+        line: counted from 1; None where the whole file is meant.
+        field: the key or column; None where the whole line is meant.
+    """
+
+    def __init__(self, reason: str, *, path: str, line: int | None = None, field: str | None = None) -> None:
+        self.reason, self.path, self.line, self.field = reason, path, line, field
+        where = path if line is None else f"{path}:{line}"
+        super().__init__(f"{where}: {field}: {reason}" if field else f"{where}: {reason}")
+
+
+class EvidenceError(InputError):
+    """An evidence file that is not `stillwatch.lineage/1`, or whose material is not there."""
 
 
 class ChainError(InputError):
