@@ -118,7 +118,7 @@ def test_a_model_is_never_accused_against_itself() -> None:
 
 @pytest.mark.parametrize("sees", [0.93, 0.85])
 def test_innocents_are_rarely_accused_even_by_a_judge_that_sees_less_of_their_refusals(sees: float) -> None:
-    rng, accused, runs = np.random.default_rng(21), 0, 300
+    rng, accused, runs = np.random.default_rng(21), 0, 120
     sensitivity = {"suspect": sees, "reference": 0.93}
     for _ in range(runs):
         truth = rng.random(150) < 0.9
