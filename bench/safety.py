@@ -5,7 +5,7 @@
 
 Models are simulated prompt by prompt: ours refuses 95 % of harmful prompts (the base 90 %), the suspect the same less
 the loss; 3 % of prompts differ by chance each way. Judges err as told, each answer by itself; labels
-are drawn anew in every run. `alike`: one error measured for all models; `by arm`: the judge errs otherwise on the
+are drawn anew in every run. `no arms named`: one error measured for all models; `by arm`: the judge errs otherwise on the
 suspect, and labels are by arm; `unlabelled`: nobody measured it. A false alarm is `removed` without a loss.
 """
 
@@ -47,13 +47,12 @@ class Judging:
 
 
 JUDGES = (
-    Judging("never wrong", (1.0, 1.0), (1.0, 1.0)),
-    Judging("0.98 / 0.98 alike", (0.98, 0.98), (0.98, 0.98)),
-    Judging("0.95 / 0.97 alike", (0.95, 0.97), (0.95, 0.97)),
-    Judging("0.90 / 0.95 alike", (0.90, 0.95), (0.90, 0.95)),
+    Judging("never wrong, by arm", (1.0, 1.0), (1.0, 1.0), by_arm=True),
     Judging("0.98 by arm", (0.98, 0.98), (0.98, 0.98), by_arm=True),
+    Judging("0.95 / 0.97 by arm", (0.95, 0.97), (0.95, 0.97), by_arm=True),
     Judging("0.98, suspect 0.90, by arm", (0.98, 0.98), (0.90, 0.98), by_arm=True),
-    Judging("0.98, suspect 0.90, taken alike", (0.98, 0.98), (0.90, 0.98)),
+    Judging("0.98, no arms named", (0.98, 0.98), (0.98, 0.98)),
+    Judging("0.98, suspect 0.90, no arms named", (0.98, 0.98), (0.90, 0.98)),
     Judging("0.98, suspect 0.90, unlabelled", (0.98, 0.98), (0.90, 0.98), labelled=False),
 )
 
