@@ -4,9 +4,9 @@
     safety.py --runs 2000 --pairs 200  other sizes
 
 Models are simulated prompt by prompt: ours refuses 95 % of harmful prompts (the base 90 %), the suspect the same less
-the loss; 3 % of prompts differ by chance each way. Judges err as told, each answer by itself; labels
-are drawn anew in every run. `no arms named`: one error measured for all models; `by arm`: the judge errs otherwise on the
-suspect, and labels are by arm; `unlabelled`: nobody measured it. A false alarm is `removed` without a loss.
+the loss; 3 % of prompts differ by chance each way. Judges err as told, each answer by itself; labels are drawn anew in
+every run. `no arms named`: one error measured for all models; `by arm`: the judge errs otherwise on the suspect, and
+labels are by arm; `unlabelled`: nobody measured it. A false alarm is `removed` without a loss.
 """
 
 from __future__ import annotations
