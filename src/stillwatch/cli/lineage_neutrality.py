@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stillwatch.cli.lineage_result import ALPHA, EVIDENCE, FORM, given, tested
-from stillwatch.cli.options import FILE
+from stillwatch.cli.lineage_result import ALPHA, EVIDENCE, given, tested
+from stillwatch.cli.options import FILE, FORM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

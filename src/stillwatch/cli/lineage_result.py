@@ -25,16 +25,6 @@ ALPHA: Final = click.option(
     show_default=True,
     help="Chance of a false finding that is taken.",
 )
-FORM: Final = click.option(
-    "-o",
-    "--output",
-    "--format",
-    "form",
-    type=click.Choice(["human", "json"]),
-    default="human",
-    show_default=True,
-    help="How the result is printed.",
-)
 EVIDENCE: Final = click.option(
     "--evidence",
     type=FILE,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stillwatch.cli.lineage_result import ALPHA, EVIDENCE, FORM, given, percent, several, span, tested
-from stillwatch.cli.options import FILE
+from stillwatch.cli.lineage_result import ALPHA, EVIDENCE, given, percent, several, span, tested
+from stillwatch.cli.options import FILE, FORM
 from stillwatch.cli.output import say
 from stillwatch.errors import UsageError
 

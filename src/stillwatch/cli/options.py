@@ -52,6 +52,16 @@ class _Memory(click.ParamType[int]):
 
 FILE: Final = click.Path(path_type=Path)
 QUIET: Final = click.option("-q", "--quiet", is_flag=True, help="No progress, no notes, no second copy of the report.")
+FORM: Final = click.option(
+    "-o",
+    "--output",
+    "--format",
+    "form",
+    type=click.Choice(["human", "json"]),
+    default="human",
+    show_default=True,
+    help="How the result is printed.",
+)
 KEY_FILE: Final = click.option("--key-file", type=FILE, metavar="FILE", help="Key of the marks; made on first use.")
 
 _READING: Final = (

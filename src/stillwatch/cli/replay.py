@@ -9,7 +9,7 @@ import click
 
 from stillwatch.cli.findings_file import findings_in
 from stillwatch.cli.ledger_options import SPAN, STEPS, ledger_place, print_json
-from stillwatch.cli.options import FILE, QUIET, reads_logs
+from stillwatch.cli.options import FILE, FORM, QUIET, reads_logs
 from stillwatch.cli.output import console_on, say
 from stillwatch.cli.progress import progress_shown
 from stillwatch.errors import UsageError
@@ -62,16 +62,7 @@ class _Pair(click.ParamType[tuple[str, str]]):
     "--database", "databases", type=FILE, multiple=True, metavar="FILE", help="Of networks, MaxMind's format."
 )
 @click.option("--network-list", "lists", type=_Pair(), multiple=True, metavar="KIND=FILE", help="Networks, one a line.")
-@click.option(
-    "-o",
-    "--output",
-    "--format",
-    "form",
-    type=click.Choice(["human", "json"]),
-    default="human",
-    show_default=True,
-    help="How the result is printed.",
-)
+@FORM
 @QUIET
 def replay(
     *,

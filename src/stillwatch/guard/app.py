@@ -11,12 +11,13 @@ import gc
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from stillwatch.errors import SettingsError
 from stillwatch.guard import litellm, metrics_port, nginx
+from stillwatch.guard.asgi import respond, respond_json
 from stillwatch.guard.door import Door
 from stillwatch.guard.incoming import Incoming
 from stillwatch.guard.litellm import LiteLLMGuardrail
@@ -28,17 +29,12 @@ from stillwatch.guard.wire.endpoint import endpoint
 from stillwatch.guard.wire.refused import error_body
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import Awaitable, Callable
 
     from stillwatch.guard.admission import Admission, Header
+    from stillwatch.guard.asgi import App, Message, Receive, Scope, Send
     from stillwatch.guard.state import State
     from stillwatch.guard.wire.answer import Said
-
-    Scope = MutableMapping[str, Any]
-    Message = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
-    App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ENVIRONMENT: Final = "STILLWATCH_GUARD"
 PREFIX: Final = "/stillwatch/"
@@ -163,7 +159,7 @@ class Guard:
         if not admission.served:
             status, headers, refused = admission.refused()
             await self.door.close(admission, status=status, said=None)
-            await _respond(send, status, headers, refused)
+            await respond(send, status, headers, refused)
             return
         answer = _Answer(admission, send, self.door)
         replayed = _Replayed(admission.body, messages, receive) if whole else None
@@ -182,14 +178,14 @@ class Guard:
         incoming = Incoming(scope["method"], scope["path"], scope["headers"], client[0] if client else "", b"")
         route = self.routes.get(path)
         if path == "health/live":
-            await _respond_json(send, 200, {"status": "live"})
+            await respond_json(send, 200, {"status": "live"})
         elif route is not None:
             await route(scope, receive, send)
         elif not self.door.is_operator(incoming):
-            await _respond(send, 404, [(b"content-length", b"0")], b"")
+            await respond(send, 404)
         elif path == "health/ready":
             ready = self.door.readiness()
-            await _respond_json(send, 200 if ready.ok else 503, {"ready": ready.ok, "parts": dict(ready.parts)})
+            await respond_json(send, 200 if ready.ok else 503, {"ready": ready.ok, "parts": dict(ready.parts)})
         elif path == "metrics":
             accept = incoming.header(b"accept")
             page = self.door.metrics.render(accept)
@@ -197,9 +193,9 @@ class Guard:
                 (b"content-type", self.door.metrics.content_type(accept).encode()),
                 (b"content-length", str(len(page)).encode()),
             ]
-            await _respond(send, 200, headers, page)
+            await respond(send, 200, headers, page)
         else:
-            await _respond(send, 404, [(b"content-length", b"0")], b"")
+            await respond(send, 404)
 
 
 class _Replayed:
@@ -287,7 +283,7 @@ class _Answer:
         text = "The answer is compressed and cannot be checked"
         body = error_body(self._admission.api, 502, text, id=self._admission.id)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await _respond(self._send, 502, headers, body)
+        await respond(self._send, 502, headers, body)
 
 
 async def _read_body(receive: Receive, limit: int) -> tuple[bytes, list[Message]] | None:
@@ -349,17 +345,6 @@ def _last(headers: list[Header], name: bytes) -> str:
         if each == name:
             return value.decode("latin-1").strip().lower()
     return ""
-
-
-async def _respond(send: Send, status: int, headers: list[Header], body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-async def _respond_json(send: Send, status: int, content: Mapping[str, object]) -> None:
-    body = msgspec.json.encode(content)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await _respond(send, status, headers, body)
 
 
 def _settings(

@@ -238,7 +238,12 @@ class Door:
 
     def readiness(self) -> Readiness:
         """Tell whether requests can be checked as the policy says."""
-        looks = {"ledger": self._follower.look, "policy": self._policy.look, "files": self._directory.look}
+        looks = {
+            "ledger": self._follower.look,
+            "policy": self._policy.look,
+            "files": self._directory.look,
+            "networks": self._networks.look,
+        }
         parts = {name: look.trouble or "ok" for name, look in looks.items()}
         parts["ledger"] = parts["ledger"] if self.settings.ledger else "none"
         parts["state"] = self._state.trouble or "ok"
@@ -398,10 +403,11 @@ class Door:
         """Give the known campaigns that whoever asks belongs to, by what this request and those before it bear."""
         if not caller.account:
             return ()
-        columns: dict[str, object] = {} if asked is None else asked.columns()
-        columns |= {"ip": caller.address or None, "ja4": caller.ja4 or None, "user_agent": caller.user_agent or None}
-        columns["asn"] = self._network(caller.address).get("request.asn")
         try:
+            columns: dict[str, object] = {} if asked is None else asked.columns()
+            columns |= {"ip": caller.address or None, "ja4": caller.ja4 or None}
+            columns |= {"user_agent": caller.user_agent or None}
+            columns["asn"] = self._network(caller.address).get("request.asn")
             marks = self._known.marks(columns, self._directory.value.account(caller.account).row)
             cohorts = await self._known.meet(caller.account, marks, self._state, at=at)
         except Exception as error:  # noqa: BLE001  nobody is refused because a campaign could not be looked for

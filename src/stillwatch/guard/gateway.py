@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stillwatch.guard.app import Guard
+from stillwatch.guard.asgi import respond
 from stillwatch.guard.proxy import Proxy
 from stillwatch.guard.traces import configure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
+    from stillwatch.guard.asgi import Receive, Scope, Send
     from stillwatch.guard.settings import GuardSettings
-
-    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Gateway:
         return Guard(Proxy(self.upstream, trusted_proxies=self.settings.trusted_proxies), settings=self.settings)
 
 
-async def _nothing_behind(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+async def _nothing_behind(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve nothing: another gateway asks, and passes requests on itself."""
     if scope["type"] == "lifespan":
         while True:
@@ -52,5 +49,4 @@ async def _nothing_behind(scope: MutableMapping[str, Any], receive: Receive, sen
             await send({"type": f"{kind}.complete"})
             if kind == "lifespan.shutdown":
                 return
-    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    await respond(send, 404)

@@ -15,20 +15,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from stillwatch.guard.asgi import respond_json
 from stillwatch.guard.caller import Caller
 from stillwatch.guard.incoming import Incoming
 from stillwatch.guard.wire.estimate import tokens
 from stillwatch.guard.wire.said import Said
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
     from stillwatch.guard.admission import Admission
+    from stillwatch.guard.asgi import Receive, Scope, Send
     from stillwatch.guard.door import Door
-
-    Message = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
 
 PATH: Final = "beta/litellm_basic_guardrail_api"
 _OPEN: Final = 100_000  # calls whose answers are waited for
@@ -71,23 +67,23 @@ class LiteLLMGuardrail:
         self._door = door
         self._open: OrderedDict[str, Admission] = OrderedDict()
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one."""
         peer = (scope.get("client") or ("",))[0]
         body = await _body(receive, self._door.settings.body_limit)
         if not self._door.trusts(peer) or scope["method"] != "POST":
-            await _answer(send, 404, {"detail": "not found"})
+            await respond_json(send, 404, {"detail": "not found"})
             return
         try:
             question = msgspec.json.decode(body, type=_Question)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            await _answer(send, 400, {"detail": str(error)})
+            await respond_json(send, 400, {"detail": str(error)})
             return
         if question.input_type == "response":
             await self._answered(question)
-            await _answer(send, 200, {"action": "NONE"})
+            await respond_json(send, 200, {"action": "NONE"})
         else:
-            await _answer(send, 200, await self._asked(question, peer))
+            await respond_json(send, 200, await self._asked(question, peer))
 
     async def _asked(self, question: _Question, peer: str) -> dict[str, object]:
         await self._forget()
@@ -162,10 +158,3 @@ async def _body(receive: Receive, limit: int) -> bytes:
         size += len(parts[-1])
         if not message.get("more_body", False) or size > limit:
             return b"".join(parts)
-
-
-async def _answer(send: Send, status: int, content: dict[str, object]) -> None:
-    body = msgspec.json.encode(content)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

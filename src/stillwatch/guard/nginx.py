@@ -9,18 +9,14 @@ Source: https://nginx.org/en/docs/http/ngx_http_auth_request_module.html
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from stillwatch.guard.asgi import respond
 from stillwatch.guard.incoming import Incoming
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
+    from stillwatch.guard.asgi import Receive, Scope, Send
     from stillwatch.guard.door import Door
-
-    Message = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
 
 PATH: Final = "auth"
 _METHOD: Final = b"x-original-method"
@@ -38,13 +34,13 @@ class AuthRequest:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one."""
         del receive
         asked = Incoming(scope["method"], scope["path"], scope["headers"], (scope.get("client") or ("",))[0], b"")
         path, _, query = asked.header(_URI).partition("?")
         if not path or not self._door.trusts(asked.client):
-            await _answer(send, 404, [])
+            await respond(send, 404)
             return
         headers = [each for each in scope["headers"] if each[0] not in (_METHOD, _URI, b"content-length")]
         method = asked.header(_METHOD).upper() or "POST"
@@ -52,13 +48,13 @@ class AuthRequest:
         admission = await self._door.admit(incoming)
         if admission.served:
             await self._door.close(admission, status=200, said=None)
-            await _answer(send, 204, list(admission.headers))
+            await respond(send, 204, admission.headers)
             return
         status, headers, body = admission.refused()
         await self._door.close(admission, status=status, said=None)
         kept = [each for each in headers if each[0] not in (b"content-length", b"content-type")]
         told = [(b"x-stillwatch-status", str(status).encode()), (b"x-stillwatch-body", _one_line(body))]
-        await _answer(send, 403, [*kept, *told])
+        await respond(send, 403, [*kept, *told, (b"content-length", b"0")])
 
 
 def _one_line(body: bytes) -> bytes:
@@ -70,9 +66,3 @@ def _one_line(body: bytes) -> bytes:
 def _escaped(letter: str) -> str:
     units = letter.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
-
-
-async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-    length = [] if status == 204 else [(b"content-length", b"0")]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})

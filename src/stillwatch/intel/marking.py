@@ -49,7 +49,7 @@ _OLD: Final[Mapping[str, Marking]] = {  # TLP 1, ids fixed by STIX 2.1 section 7
     "f88d31f6-486f-44da-b317-01333bde0b82": Marking.AMBER,
     "5e57c739-391a-4eb3-b6be-7d15ca92d5ed": Marking.RED,
 }
-_BY_ID: Final = {**{each.id: each for each in Marking}, **{f"marking-definition--{id_}": m for id_, m in _OLD.items()}}
+BY_ID: Final = {**{each.id: each for each in Marking}, **{f"marking-definition--{id_}": m for id_, m in _OLD.items()}}
 
 
 def definition(marking: Marking) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def marking_of(refs: Iterable[str]) -> Marking:
     has allowed to pass on stays in the house.
     """
     refs = list(refs)
-    known = [_BY_ID[ref] for ref in refs if ref in _BY_ID]
+    known = [BY_ID[ref] for ref in refs if ref in BY_ID]
     if len(known) < len(refs) or not known:
         known.append(Marking.AMBER_STRICT)
     return strictest(known)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from stillwatch.intel.marking import BY_ID, TLP_EXTENSION
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-EXTENSION: Final = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
 
 
 class Tlp(IntEnum):
@@ -38,20 +38,7 @@ class Tlp(IntEnum):
         return cls.__members__.get(name, cls.UNKNOWN)
 
 
-_KNOWN: Final = {
-    f"marking-definition--{number}": tlp
-    for number, tlp in {
-        "94868c89-83c2-464b-929b-a1a8aa3c8487": Tlp.CLEAR,
-        "bab4a63c-aed9-4cf5-a766-dfca5abac2bb": Tlp.GREEN,
-        "55d920b0-5e8b-4f79-9ee9-91f868d9b421": Tlp.AMBER,
-        "939a9414-2ddd-4d32-a0cd-375ea402b003": Tlp.AMBER_STRICT,
-        "e828b379-4e03-4974-9ac4-e53a884c97c1": Tlp.RED,
-        "613f2e26-407d-48c7-9eca-b8e91df99dc9": Tlp.CLEAR,  # from here on TLP 1.0
-        "34098fce-860f-48ae-8e50-ebd3cc5e41da": Tlp.GREEN,
-        "f88d31f6-486f-44da-b317-01333bde0b82": Tlp.AMBER,
-        "5e57c739-391a-4eb3-b6be-7d15ca92d5ed": Tlp.RED,
-    }.items()
-}
+_KNOWN: Final = {reference: Tlp[marking.name] for reference, marking in BY_ID.items()}
 
 Definitions = dict[str, Tlp | None]
 """What markings beside the known ones mean; None: it is no TLP (a copyright statement, say)."""
@@ -105,7 +92,7 @@ def _references(thing: Mapping[str, Any]) -> Iterator[str]:
 
 def _meaning(definition: Mapping[str, Any]) -> Tlp | None:
     extensions = definition.get("extensions")
-    extension = extensions.get(EXTENSION) if isinstance(extensions, dict) else None
+    extension = extensions.get(TLP_EXTENSION) if isinstance(extensions, dict) else None
     if isinstance(extension, dict):
         return Tlp.parsed(str(extension.get("tlp_2_0")))
     if definition.get("definition_type") == "tlp":
