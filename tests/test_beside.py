@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sysconfig
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,13 +58,13 @@ def started(command: list[str], url: str) -> Iterator[None]:
     try:
         end = time.monotonic() + PATIENCE
         while True:
-            try:
-                httpx.get(url)
-                break
-            except httpx.TransportError:
-                if process.poll() is not None or time.monotonic() > end:
-                    pytest.fail(process.communicate()[0])
-                time.sleep(0.1)
+            with suppress(httpx.TransportError):
+                if httpx.get(url).status_code != 403:  # Envoy answers so until it has reached whom it asks
+                    break
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                pytest.fail(process.communicate()[0])
+            time.sleep(0.1)
         yield
     finally:
         process.terminate()
